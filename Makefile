@@ -1,0 +1,28 @@
+# limn: `make demo` draws a picture on a bare machine, `make test` runs every test; both install what is missing.
+JOBS ?= $(shell nproc)
+RELEASE := build/release
+
+.PHONY: demo test build bench format setup goldens
+demo: build
+	tools/demo.sh
+
+build: setup
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target limn_program
+
+test: setup
+	tools/test.sh
+
+bench: setup
+	cmake --preset bench
+	cmake --build --preset bench -j $(JOBS)
+	tools/bench.sh
+
+format:
+	git ls-files '*.cpp' '*.h' | xargs clang-format-14 -i
+
+setup:
+	tools/setup.sh
+
+goldens:
+	tools/goldens/make.sh

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the library links besides LibTorch; used by the build and by the installed package.
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(WebP REQUIRED IMPORTED_TARGET libwebp libwebpmux libwebpdemux)
+find_package(ICU 66 REQUIRED COMPONENTS uc)
+find_package(CLI11 2 REQUIRED)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <random>
+#include <thread>
+
+#include <pthread.h>
+
+#include "limn/base/error.h"
+#include "limn/base/file.h"
+#include "limn/cli/command.h"
+#include "limn/cli/output.h"
+#include "limn/cli/progress.h"
+#include "limn/weights/safetensors.h"
+
+namespace limn::cli {
+namespace {
+
+struct Options {
+  std::map<const engine::RequestField*, std::string> fields;  // as typed
+  std::string output, save_latents;
+  int threads = 0;
+  bool preview = false, json = false, quiet = false, force = false;
+};
+
+/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives. A second one ends the program at once.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    sigemptyset(&signals_);
+    for (int signal : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&signals_, signal);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    thread_ = std::thread([this] {
+      int signal = 0;
+      while (sigwait(&signals_, &signal) == 0 && signal != SIGUSR2)
+        if (!stop_.request_stop()) std::_Exit(status_of(ErrorCode::Cancelled).exit_status);
+    });
+  }
+  ~StopOnSignal() {
+    pthread_kill(thread_.native_handle(), SIGUSR2);
+    thread_.join();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  std::stop_source stop_;
+  sigset_t signals_{}, before_{};
+  std::thread thread_;
+};
+
+std::string flag_of(std::string_view field) {
+  std::string flag = "--" + std::string(field);
+  for (char& c : flag)
+    if (c == '_') c = '-';
+  return flag;
+}
+
+void save_latents(const std::filesystem::path& path, const std::vector<engine::Picture>& pictures) {
+  std::vector<float> all;
+  for (const engine::Picture& picture : pictures)
+    all.insert(all.end(), picture.latents.values.begin(), picture.latents.values.end());
+  weights::TensorEntry entry;
+  entry.shape = pictures.front().latents.shape;
+  entry.shape.insert(entry.shape.begin(), static_cast<int64_t>(pictures.size()));
+  entry.bytes = std::as_bytes(std::span(all));
+  weights::write_safetensors(path, {{"latents", entry}});
+}
+
+std::filesystem::path preview_path(const std::filesystem::path& picture) {
+  return picture.parent_path() / (picture.stem().string() + "-preview.png");
+}
+
+json::object report_of(const engine::Picture& picture, const std::filesystem::path& file) {
+  const engine::Timings& t = picture.timings;
+  json::array warnings(picture.record.warnings.begin(), picture.record.warnings.end());
+  return {{"file", file.string()},
+          {"seed", picture.record.seed},
+          {"width", picture.record.width},
+          {"height", picture.record.height},
+          {"timings", {{"load", t.load}, {"encode", t.encode}, {"denoise", t.denoise}, {"decode", t.decode}}},
+          {"settings", provenance::to_json(picture.record)},
+          {"warnings", warnings}};
+}
+
+int generate(const Options& options) {
+  engine::GenerateRequest request;
+  for (const auto& [field, text] : options.fields)
+    if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
+  if (!request.seed) request.seed = std::random_device{}();
+  const auto files = output_paths(options.output, *request.seed, request.count, options.force);
+
+  std::vector<engine::Picture> pictures;
+  {
+    const StopOnSignal stop;
+    ProgressBar bar(options.quiet);
+    engine::Engine engine(options.threads);
+    pictures = engine.generate(request, stop.token(), [&](const engine::Progress& progress) {
+      bar.show(progress);
+      if (options.preview && progress.preview)
+        write_file_atomically(preview_path(files[static_cast<size_t>(progress.first_picture)].path),
+                              std::as_bytes(std::span(encode_image(progress.preview(0), "png", {}))));
+    });
+  }
+  if (!options.save_latents.empty()) save_latents(options.save_latents, pictures);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    write_file_atomically(files[i].path, std::as_bytes(std::span(pictures[i].encode(files[i].format))));
+    if (options.preview) std::filesystem::remove(preview_path(files[i].path));
+    if (options.json) std::cout << json::value(report_of(pictures[i], files[i].path)) << "\n";
+    else if (!options.quiet) std::cout << files[i].path.string() << "\n";
+  }
+  if (!options.quiet && !options.json)
+    for (const std::string& warning : pictures.front().record.warnings) std::cerr << "limn: warning: " << warning << "\n";
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> add_generate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  for (const engine::RequestField& field : engine::request_fields()) {
+    std::string help(field.help);
+    if (field.choices) help += "\n" + field.choices();
+    const std::string name = field.name == "prompt" ? "prompt" : flag_of(field.name);
+    CLI::Option* option = app.add_option_function<std::string>(
+        name, [options, &field](const std::string& text) { options->fields[&field] = text; }, help);
+    if (field.name == "prompt") option->required()->type_name("PROMPT");
+  }
+  app.add_option("-o,--output", options->output,
+                 "file, folder or template with {seed} and {index}; .png, .jpg or .webp (default: limn-{seed}.png)");
+  app.add_option("--save-latents", options->save_latents, "write the final latents here, as safetensors");
+  app.add_option("--threads", options->threads, "for arithmetic (default: all cores)")->check(CLI::Range(1, 1024));
+  app.add_flag("--preview", options->preview, "keep NAME-preview.png up to date while drawing");
+  app.add_flag("--force", options->force, "overwrite existing files");
+  app.add_flag("--json", options->json, "print one JSON object a picture");
+  app.add_flag("--quiet", options->quiet, "print nothing but errors");
+  return [options] { return generate(*options); };
+}
+
+}  // namespace limn::cli

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "limn/engine/engine.h"
+
+#include <chrono>
+#include <new>
+#include <random>
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/isfinite.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include "limn/base/file.h"
+#include "limn/base/named_table.h"
+#include "limn/engine/model_cache.h"
+#include "limn/engine/resolve.h"
+#include "limn/pipelines/decode.h"
+#include "limn/pipelines/pixels.h"
+#include "limn/pipelines/text_to_image.h"
+
+namespace limn::engine {
+namespace {
+
+constexpr int64_t kMostPerBatch = 8;  // pictures denoised at once; more are done batch after batch
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+bool all_finite(const at::Tensor& x) { return at::isfinite(x).all().item<bool>(); }
+
+Latents to_latents(const at::Tensor& latents) {
+  const at::Tensor flat = latents.contiguous();
+  return {flat.sizes().vec(), {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()}};
+}
+
+}  // namespace
+
+struct Engine::State {
+  ModelCache models;
+
+  std::vector<Picture> generate(const GenerateRequest& request, const models::LoadOptions& options, std::stop_token stop,
+                                const OnProgress& report);
+};
+
+Engine::Engine(int threads) : state_(std::make_unique<State>()) {
+  if (threads > 0) at::set_num_threads(threads);
+}
+
+Engine::~Engine() = default;
+
+std::string_view version() { return LIMN_VERSION; }
+
+std::string Picture::encode(std::string_view format) const {
+  return encode_image(image, format, provenance::stamp(record));
+}
+
+std::vector<Picture> Engine::generate(const GenerateRequest& request, std::stop_token stop,
+                                      const OnProgress& on_progress) {
+  const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
+  const c10::InferenceMode inference;
+  models::LoadOptions options = load_options_of(request);
+  try {
+    try {
+      return state_->generate(request, options, stop, report);
+    } catch (const NotFinite& problem) {
+      if (options.dtype == at::kFloat) throw Error(ErrorCode::BadFile, problem.where, "the model made numbers that are not finite");
+      options.dtype = at::kFloat;
+    }
+    auto pictures = state_->generate(request, options, stop, report);
+    for (Picture& picture : pictures)
+      picture.record.warnings.push_back("dtype: " + request.dtype + " gave numbers that are not finite; done again in float32");
+    return pictures;
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    if (what.find("allocate memory") != std::string::npos || what.find("out of memory") != std::string::npos)
+      throw Error(ErrorCode::OutOfMemory, "generate", what, "ask for a smaller picture or fewer of them");
+    throw Error(ErrorCode::Internal, "generate", what, "please report it");
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::OutOfMemory, "generate", "not enough memory", "ask for a smaller picture or fewer of them");
+  }
+}
+
+std::vector<Picture> Engine::State::generate(const GenerateRequest& request, const models::LoadOptions& options,
+                                             std::stop_token stop, const OnProgress& report) {
+  report({.stage = Progress::Stage::Load});
+  const auto started = std::chrono::steady_clock::now();
+  const LoadedModel loaded = models.get(request.model, options);
+  const models::Model& model = *loaded.model;
+  const Run run = resolve(request, loaded);
+  const double load_seconds = seconds_since(started);
+
+  std::optional<pipelines::LatentPreview> preview;
+  std::vector<Picture> pictures;
+  for (int64_t first = 0; first < run.count; first += kMostPerBatch) {
+    const int64_t batch = std::min(kMostPerBatch, run.count - first);
+    pipelines::GenerateArgs args = run.args_of(first, batch);
+    const auto scheduler = run.make_scheduler();
+    args.stop = stop;
+    args.on_step = [&](const pipelines::Step& step) {
+      const auto steps = static_cast<int64_t>(step.count);
+      const int64_t batches = (run.count + kMostPerBatch - 1) / kMostPerBatch;
+      report({.stage = Progress::Stage::Denoise,
+              .done = first / kMostPerBatch * steps + static_cast<int64_t>(step.index) + 1,
+              .total = steps * batches,
+              .first_picture = first,
+              .preview = [&](int64_t picture) {
+                if (!preview) preview.emplace(*model.vae);
+                return preview->render(step.latents.slice(0, picture, picture + 1));
+              }});
+    };
+
+    const pipelines::Generated generated = generate_latents(model, *scheduler, args);
+    if (!all_finite(generated.latents)) throw NotFinite{"latents"};
+    for (int64_t i = 0; i < batch; ++i) {
+      report({.stage = Progress::Stage::Decode, .done = first + i, .total = run.count, .first_picture = first});
+      const auto decode_started = std::chrono::steady_clock::now();
+      const at::Tensor latents = generated.latents.slice(0, i, i + 1);
+      const at::Tensor pixels = pipelines::decode_latents(*model.vae, latents, {}, stop);
+      if (!all_finite(pixels)) throw NotFinite{"decoded picture"};
+      Picture& picture = pictures.emplace_back();
+      picture.image = pipelines::to_image(pixels);
+      picture.latents = to_latents(latents[0]);
+      picture.record = run.record_of(first + i, generated.warnings);
+      picture.timings = {load_seconds, generated.encode_seconds, generated.denoise_seconds,
+                         seconds_since(decode_started)};
+    }
+  }
+  return pictures;
+}
+
+}  // namespace limn::engine

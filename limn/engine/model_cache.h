@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <future>
+#include <memory>
+#include <string>
+
+#include "limn/models/model.h"
+#include "limn/provenance/record.h"
+
+namespace limn::engine {
+
+/// SHA-256 of every weight file of a model, and of the one that stands for it.
+struct ModelHashes {
+  std::string model;  // the single file's, or the denoiser's weights'
+  std::vector<provenance::WeightFile> files;
+};
+
+struct LoadedModel {
+  std::string name;
+  std::shared_ptr<const models::Model> model;
+  std::shared_future<ModelHashes> hashes;  // computed in the background
+};
+
+/// Keeps the last model that was asked for. One thread at a time.
+class ModelCache {
+ public:
+  /// @param path  empty: the embedded model
+  LoadedModel get(const std::filesystem::path& path, const models::LoadOptions& options);
+
+ private:
+  std::string key_;
+  LoadedModel last_;
+};
+
+}  // namespace limn::engine

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "limn/models/blocks/transformer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/gelu.h>
+
+namespace limn::models {
+
+Attention::Attention(const Config& c)
+    : heads_(c.heads),
+      to_q_(c.query_dim, c.inner_dim, c.qkv_bias),
+      to_k_(c.context_dim, c.inner_dim, c.qkv_bias),
+      to_v_(c.context_dim, c.inner_dim, c.qkv_bias) {
+  register_module("to_q", to_q_);
+  register_module("to_k", to_k_);
+  register_module("to_v", to_v_);
+  to_out_.emplace(c.inner_dim, c.query_dim);
+  register_module("to_out", to_out_);
+}
+
+at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context) const {
+  return to_out_[0].forward(nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_));
+}
+
+FeedForward::FeedForward(int64_t dim) : net_(dim) { register_module("net", net_); }
+
+at::Tensor FeedForward::forward(const at::Tensor& x) const {
+  const auto parts = net_.gated.proj.forward(x).chunk(2, -1);  // value, gate
+  return net_.out.forward(parts[0] * at::gelu(parts[1]));
+}
+
+BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& c)
+    : only_cross_attention_(c.only_cross_attention),
+      norm1_(c.channels),
+      norm2_(c.channels),
+      norm3_(c.channels),
+      attn1_({c.channels, c.only_cross_attention ? c.cross_attention_dim : c.channels, c.heads, c.channels}),
+      attn2_({c.channels, c.cross_attention_dim, c.heads, c.channels}),
+      ff_(c.channels) {
+  register_module("norm1", norm1_);
+  register_module("attn1", attn1_);
+  register_module("norm2", norm2_);
+  register_module("attn2", attn2_);
+  register_module("norm3", norm3_);
+  register_module("ff", ff_);
+}
+
+at::Tensor BasicTransformerBlock::forward(at::Tensor x, const at::Tensor& context) const {
+  const at::Tensor normed = norm1_.forward(x);
+  x = attn1_.forward(normed, only_cross_attention_ ? context : normed) + x;
+  x = attn2_.forward(norm2_.forward(x), context) + x;
+  return ff_.forward(norm3_.forward(x)) + x;
+}
+
+Transformer2DModel::Transformer2DModel(const TransformerConfig& c) : norm_(c.groups, c.channels, 1e-6) {
+  register_module("norm", norm_);
+  if (c.use_linear_projection)
+    register_module("proj_in", proj_in_linear_.emplace(c.channels, c.channels));
+  else
+    register_module("proj_in", proj_in_conv_.emplace(c.channels, c.channels, 1));
+  for (int64_t i = 0; i < c.layers; ++i) transformer_blocks_.emplace(c);
+  register_module("transformer_blocks", transformer_blocks_);
+  if (c.use_linear_projection)
+    register_module("proj_out", proj_out_linear_.emplace(c.channels, c.channels));
+  else
+    register_module("proj_out", proj_out_conv_.emplace(c.channels, c.channels, 1));
+}
+
+at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states, const at::Tensor& context) const {
+  const auto to_tokens = [](const at::Tensor& map) { return map.flatten(2).transpose(1, 2); };  // [batch, h·w, channels]
+  const auto to_map = [&](const at::Tensor& tokens) {
+    return tokens.transpose(1, 2).reshape(hidden_states.sizes()).contiguous();
+  };
+  at::Tensor x = norm_.forward(hidden_states);
+  x = proj_in_conv_ ? to_tokens(proj_in_conv_->forward(x)) : proj_in_linear_->forward(to_tokens(x));
+  for (const auto& block : transformer_blocks_) x = block->forward(x, context);
+  x = proj_out_conv_ ? proj_out_conv_->forward(to_map(x)) : to_map(proj_out_linear_->forward(x));
+  return x + hidden_states;
+}
+
+}  // namespace limn::models

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "limn/nn/layers.h"
+
+namespace limn::models {
+
+/// Multi-head attention with projections, of the tokens to themselves or to a context.
+/// Source: Vaswani et al. 2017, §3.2.2; names of diffusers' Attention.
+class Attention : public nn::Module {
+ public:
+  struct Config {
+    int64_t query_dim;
+    int64_t context_dim;  // of what is attended to; query_dim for self-attention
+    int64_t heads;
+    int64_t inner_dim;   // heads × head size
+    bool qkv_bias = false;
+  };
+  explicit Attention(const Config& config);
+
+  /// @param hidden_states  [batch, tokens, query_dim]
+  /// @param context        [batch, context tokens, context_dim]
+  /// @return               [batch, tokens, query_dim]
+  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context) const;
+
+ private:
+  int64_t heads_;
+  nn::Linear to_q_, to_k_, to_v_;
+  nn::ModuleList<nn::Linear> to_out_;
+};
+
+/// Feed-forward layer gated by GELU (Shazeer 2020, GEGLU).  [batch, tokens, dim] → same.
+class FeedForward : public nn::Module {
+ public:
+  explicit FeedForward(int64_t dim);
+  at::Tensor forward(const at::Tensor& hidden_states) const;
+
+ private:
+  struct Gated : nn::Module {
+    Gated(int64_t dim, int64_t inner) : proj(dim, 2 * inner) { register_module("proj", proj); }
+    nn::Linear proj;
+  };
+  struct Net : nn::Module {
+    explicit Net(int64_t dim) : gated(dim, 4 * dim), out(4 * dim, dim) {
+      register_module("0", gated);
+      register_module("2", out);
+    }
+    Gated gated;
+    nn::Linear out;
+  };
+  Net net_;
+};
+
+struct TransformerConfig {
+  int64_t channels;
+  int64_t heads;
+  int64_t layers = 1;
+  int64_t cross_attention_dim;
+  int64_t groups = 32;
+  bool use_linear_projection = false;
+  bool only_cross_attention = false;  // the first attention looks at the context too
+};
+
+/// Self-attention, cross-attention to the context, feed-forward, each behind a layer norm.
+class BasicTransformerBlock : public nn::Module {
+ public:
+  explicit BasicTransformerBlock(const TransformerConfig& config);
+  /// @param hidden_states  [batch, tokens, channels]
+  /// @param context        [batch, context tokens, cross_attention_dim]
+  at::Tensor forward(at::Tensor hidden_states, const at::Tensor& context) const;
+
+ private:
+  bool only_cross_attention_;
+  nn::LayerNorm norm1_, norm2_, norm3_;
+  Attention attn1_, attn2_;
+  FeedForward ff_;
+};
+
+/// Transformer over the pixels of a feature map, with a residual around it (Rombach et al. 2022, §3.3).
+class Transformer2DModel : public nn::Module {
+ public:
+  explicit Transformer2DModel(const TransformerConfig& config);
+  /// @param hidden_states  [batch, channels, height, width]
+  /// @param context        [batch, context tokens, cross_attention_dim]
+  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context) const;
+
+ private:
+  nn::GroupNorm norm_;
+  std::optional<nn::Linear> proj_in_linear_, proj_out_linear_;
+  std::optional<nn::Conv2d> proj_in_conv_, proj_out_conv_;
+  nn::ModuleList<BasicTransformerBlock> transformer_blocks_;
+};
+
+}  // namespace limn::models

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "limn/models/autoencoder_kl/autoencoder_kl.h"
+#include "limn/models/checkpoint.h"
+#include "limn/models/unet_2d_condition/unet_2d_condition.h"
+#include "limn/text/clip_text_model.h"
+#include "limn/text/clip_tokenizer.h"
+
+namespace limn::models {
+
+struct LoadOptions {
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
+};
+
+/// What a request gets when it does not say: from limn.json in the model's folder, else diffusers' defaults.
+struct RequestDefaults {
+  int64_t num_inference_steps = 50;
+  double guidance_scale = 7.5;
+};
+
+/// A loaded text-to-picture model. Immutable; safe to share between threads.
+struct Model {
+  Checkpoint checkpoint;
+  RequestDefaults defaults;
+  LoadOptions loaded_as;
+  text::CLIPTokenizer tokenizer;
+  std::unique_ptr<const text::CLIPTextModel> text_encoder;
+  std::unique_ptr<const UNet2DConditionModel> unet;
+  std::unique_ptr<const AutoencoderKL> vae;  // float32 where its config says force_upcast
+
+  int64_t native_size() const;  // pixels of the side it was trained at
+  int64_t factor() const { return vae->config().factor(); }
+};
+
+/// Loads every part. @throws Error{BadFile}, Error{Unsupported}
+std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions& options);
+
+}  // namespace limn::models

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "limn/nn/module.h"
+
+namespace limn::nn {
+
+/// y = x Wᵀ + b.  x [..., in] → [..., out].
+class Linear : public Module {
+ public:
+  Linear(int64_t in_features, int64_t out_features, bool bias = true);
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;    // [out], or undefined
+};
+
+struct Conv2dOptions {
+  int64_t stride = 1;
+  int64_t padding = 0;  // pixels on every side
+};
+
+/// Two-dimensional convolution.  x [batch, in, height, width] → [batch, out, …].
+class Conv2d : public Module {
+ public:
+  Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options = {});
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor weight;  // [out, in, kernel, kernel]
+  at::Tensor bias;    // [out]
+
+ private:
+  Conv2dOptions options_;
+};
+
+/// Wu & He 2018. x [batch, channels, ...] of the same shape out.
+class GroupNorm : public Module {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, double eps);
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor weight, bias;  // [channels]
+
+ private:
+  int64_t groups_;
+  double eps_;
+};
+
+/// Ba et al. 2016, over the last dimension.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(int64_t features, double eps = 1e-5);
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor weight, bias;  // [features]
+
+ private:
+  double eps_;
+};
+
+/// Rows of a table.  ids int64 [...] → [..., features].
+class Embedding : public Module {
+ public:
+  Embedding(int64_t rows, int64_t features);
+  at::Tensor forward(const at::Tensor& ids) const;
+  at::Tensor weight;  // [rows, features]
+};
+
+/// An activation by the name configs use; one table, activations().
+using ActivationFunction = at::Tensor (*)(const at::Tensor&);
+struct Activation {
+  std::string_view name;
+  ActivationFunction apply;
+};
+/// @throws Error{Unsupported} at `where` that lists the known names
+ActivationFunction find_activation(std::string_view name, const std::string& where);
+
+/// Softmax(QKᵀ/√d)V per head (Vaswani et al. 2017, eq. 1).
+/// @param q       [batch, tokens, heads * d]
+/// @param k, v    [batch, context tokens, heads * d]
+/// @param causal  token i sees tokens ≤ i
+/// @return        [batch, tokens, heads * d]
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, bool causal = false);
+
+/// Sinusoidal embedding of timesteps, as diffusers' get_timestep_embedding (Ho et al. 2020, after Vaswani et al. 2017).
+/// @param timesteps  float32 [batch]
+/// @param dim        even
+/// @return           float32 [batch, dim]: sin then cos, or cos then sin with flip_sin_to_cos
+at::Tensor timestep_embedding(const at::Tensor& timesteps, int64_t dim, bool flip_sin_to_cos, double freq_shift);
+
+}  // namespace limn::nn

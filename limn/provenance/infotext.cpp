@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+#include "limn/base/error.h"
+#include "limn/base/named_table.h"
+#include "limn/provenance/a1111_names.h"
+#include "limn/provenance/record.h"
+
+namespace limn::provenance {
+namespace {
+
+constexpr std::string_view kNegativePrompt = "Negative prompt:";
+constexpr size_t kLeastFields = 3;  // fewer pairs and the last line belongs to the prompt
+constexpr size_t kShortHash = 10;
+constexpr std::string_view kSpaces = " \t\r\n\f\v";
+
+std::string_view stripped(std::string_view text) {
+  const size_t first = text.find_first_not_of(kSpaces);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+}
+
+/// A1111's label for a name, else the fallback.
+std::string label_of(std::span<const A1111Name> table, const std::string& name, const std::string& fallback) {
+  const A1111Name* row = try_find_named(table, name);
+  return row ? std::string(row->label) : fallback;
+}
+
+/// The shortest text that gives the number again: "7", "7.5".
+std::string shortest(double number) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, number).ptr;
+  return {buffer, end};
+}
+
+/// The last line, field by field; empty values are left out.
+class FieldLine {
+ public:
+  void add(std::string_view key, const std::string& value) {
+    if (value.empty()) return;
+    if (!line_.empty()) line_ += ", ";
+    const bool plain = value.find_first_of(",:\n") == std::string::npos;
+    line_.append(key).append(": ").append(plain ? value : to_text(json::value(value)));
+  }
+  const std::string& text() const { return line_; }
+
+ private:
+  std::string line_;
+};
+
+bool is_word(char c) {
+  return c == '_' || std::isalnum(static_cast<uint8_t>(c)) || static_cast<uint8_t>(c) >= 0x80;
+}
+bool is_key(char c) { return is_word(c) || c == ' ' || c == '-' || c == '/'; }
+
+/// The end of the JSON string that starts at `from`, past its quote; npos when there is none or it is empty.
+size_t end_of_quoted(std::string_view line, size_t from) {
+  for (size_t i = from + 1; i < line.size(); ++i) {
+    if (line[i] == '\\')
+      ++i;
+    else if (line[i] == '"')
+      return i == from + 1 ? std::string_view::npos : i + 1;
+  }
+  return std::string_view::npos;
+}
+
+/// A quoted value's meaning; what is no valid JSON string stays as it is.
+std::string unquoted(std::string_view value) {
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') try {
+      const json::value parsed = parse_json(value, "value");
+      if (parsed.is_string()) return std::string(parsed.as_string());
+    } catch (const Error&) {  // A1111 takes such a value as it stands, too
+    }
+  return std::string(value);
+}
+
+/// All "Key: value" pairs of a line: a key starts with a letter, digit or '_' and has two or more characters;
+/// a value is a JSON string or runs to the next comma. One pass, whatever the line.
+std::vector<std::pair<std::string, std::string>> fields_of(std::string_view line) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (size_t at = 0; at < line.size();) {
+    if (!is_word(line[at])) {
+      ++at;
+      continue;
+    }
+    const size_t colon = std::find_if_not(line.begin() + at, line.end(), is_key) - line.begin();
+    if (colon == line.size() || line[colon] != ':' || colon - at < 2) {
+      at = colon + 1;
+      continue;
+    }
+    const size_t start = std::min(line.find_first_not_of(kSpaces, colon + 1), line.size());
+    size_t end =
+        start < line.size() && line[start] == '"' ? end_of_quoted(line, start) : std::string_view::npos;
+    if (end == std::string_view::npos || (end < line.size() && line[end] != ','))
+      end = std::min(line.find(',', start), line.size());
+    fields.emplace_back(line.substr(at, colon - at), unquoted(line.substr(start, end - start)));
+    at = end + 1;
+  }
+  return fields;
+}
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1))
+    lines.push_back(text.substr(0, end));
+  lines.push_back(text);
+  return lines;
+}
+
+}  // namespace
+
+std::string parameters_text(const GenerationRecord& record) {
+  FieldLine fields;  // in A1111's order
+  fields.add("Steps", std::to_string(record.steps));
+  fields.add("Sampler", label_of(kA1111Samplers, record.scheduler, record.scheduler));
+  fields.add("Schedule type", label_of(kA1111Schedules, record.schedule, ""));
+  fields.add("CFG scale", shortest(record.guidance_scale));
+  fields.add("Seed", std::to_string(record.seed));
+  fields.add("Size", std::to_string(record.width) + "x" + std::to_string(record.height));
+  fields.add("Model hash", record.model_hash.substr(0, kShortHash));
+  fields.add("Model", record.model);
+  if (record.strength) fields.add("Denoising strength", shortest(*record.strength));
+  if (record.clip_skip && *record.clip_skip > 0)
+    fields.add("Clip skip", std::to_string(*record.clip_skip + 1));
+  fields.add("RNG", "CPU");
+  if (record.eta) fields.add("Eta DDIM", shortest(*record.eta));
+  fields.add("Version", "limn " + record.limn_version);
+
+  std::string text = record.prompt;
+  if (!record.negative_prompt.empty())
+    text.append("\n").append(kNegativePrompt).append(" ") += record.negative_prompt;
+  return std::string(stripped(text + "\n" + fields.text()));
+}
+
+std::string_view Infotext::find(std::string_view key) const {
+  const auto found =
+      std::find_if(fields.rbegin(), fields.rend(), [&](const auto& field) { return field.first == key; });
+  return found == fields.rend() ? std::string_view() : found->second;
+}
+
+Infotext parse_infotext(std::string_view text) {
+  Infotext info;
+  std::vector<std::string_view> lines = lines_of(stripped(text));
+  info.fields = fields_of(lines.back());
+  if (info.fields.size() < kLeastFields)
+    info.fields.clear();
+  else
+    lines.pop_back();
+
+  std::string* prompt = &info.prompt;
+  for (std::string_view line : lines) {
+    line = stripped(line);
+    if (line.starts_with(kNegativePrompt)) {
+      prompt = &info.negative_prompt;
+      line = stripped(line.substr(kNegativePrompt.size()));
+    }
+    if (!prompt->empty()) *prompt += '\n';
+    *prompt += line;
+  }
+  return info;
+}
+
+}  // namespace limn::provenance

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "limn/provenance/a1111_names.h"
+#include "limn/provenance/record_testing.h"
+
+namespace limn::provenance {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+std::string text(const json::value& object, std::string_view key) {
+  return std::string(object.at(json::string_view(key.data(), key.size())).as_string());
+}
+
+json::array cases() {
+  const auto path = std::filesystem::path(LIMN_SOURCE_DIR) / "limn/provenance/testdata/infotexts.json";
+  return parse_json(read_file(path, 1 << 20), path.string()).as_array();
+}
+
+TEST(ParseInfotext, AgreesWithA1111sRule) {
+  const json::array all = cases();
+  EXPECT_GE(all.size(), 14u);
+  for (const json::value& one : all) {
+    const json::value& rule = one.at("rule");
+    std::vector<std::pair<std::string, std::string>> fields;
+    for (const json::value& field : rule.at("fields").as_array())
+      fields.emplace_back(std::string(field.at(0).as_string()), std::string(field.at(1).as_string()));
+    const Infotext info = parse_infotext(text(one, "text"));
+    EXPECT_EQ(info.prompt, text(rule, "prompt")) << text(one, "name");
+    EXPECT_EQ(info.negative_prompt, text(rule, "negative_prompt")) << text(one, "name");
+    EXPECT_EQ(info.fields, fields) << text(one, "name");
+  }
+}
+
+TEST(ParseInfotext, AgreesWithSdParsers) {
+  size_t compared = 0;
+  for (const json::value& one : cases()) {
+    if (one.at("sd_parsers").is_null()) continue;
+    const Infotext info = parse_infotext(text(one, "text"));
+    for (const auto& [key, value] : one.at("sd_parsers").as_object()) {
+      const std::string_view mine = key == "prompt"            ? std::string_view(info.prompt)
+                                    : key == "negative_prompt" ? std::string_view(info.negative_prompt)
+                                                               : info.find({key.data(), key.size()});
+      EXPECT_THAT(std::string(mine), StartsWith(std::string(value.as_string())))
+          << text(one, "name") << ": " << key;
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 60u);
+}
+
+TEST(ParseInfotext, TakesTheLastOfEqualFields) {
+  const Infotext info = parse_infotext("Steps: 1, Seed: 2, Steps: 3");
+  EXPECT_EQ(info.find("Steps"), "3");
+  EXPECT_EQ(info.find("Sampler"), "");
+}
+
+TEST(ParseInfotext, IsQuickOnLongOddLines) {
+  for (const std::string& part : {"ab ", "ab:", "\"\\", "a:\"b", ", ", "\n"}) {
+    std::string line;
+    while (line.size() < 1'000'000) line += part;
+    parse_infotext("Steps: 1, Seed: 2, Size: 3, Note: \"" + line);
+  }
+}
+
+TEST(ParametersText, IsWhatOtherReadersRead) {
+  EXPECT_EQ(parameters_text(testing::full_record()), text(cases().at(0), "text"));
+}
+
+TEST(ParametersText, LeavesOutWhatTheRecordHasNot) {
+  GenerationRecord record = testing::full_record();
+  record.negative_prompt = record.model = record.model_hash = record.schedule = "";
+  record.clip_skip.reset();
+  record.strength.reset();
+  record.eta.reset();
+  const std::string written = parameters_text(record);
+  for (const char* key :
+       {"Negative prompt", "Model", "Schedule type", "Clip skip", "Denoising", "Eta", ": ,"})
+    EXPECT_THAT(written, Not(HasSubstr(key)));
+}
+
+TEST(ParametersText, NamesOnlySchedulesA1111Knows) {
+  GenerationRecord record = testing::full_record();
+  record.scheduler = "ddpm";
+  record.schedule = "leading";
+  EXPECT_THAT(parameters_text(record), HasSubstr("Sampler: ddpm, CFG"));
+  for (const A1111Name& row : kA1111Samplers) {
+    record.scheduler = row.name;
+    EXPECT_EQ(parse_infotext(parameters_text(record)).find("Sampler"), row.label);
+  }
+}
+
+TEST(ParametersText, ComesBackFromTheParser) {
+  GenerationRecord record = testing::full_record();
+  for (const std::string& odd :
+       {"a\nb", "x: 1, y: 2, z: 3", "\"quoted\"", "灯台 🌊", "back\\slash", "{\"a\": [1]}"}) {
+    record.prompt = record.negative_prompt = record.model = odd;
+    const Infotext info = parse_infotext(parameters_text(record));
+    EXPECT_EQ(info.prompt, odd);
+    EXPECT_EQ(info.negative_prompt, odd);
+    if (odd.front() != '"') EXPECT_EQ(info.find("Model"), odd);
+    EXPECT_EQ(info.find("Seed"), "18446744073709551615");
+  }
+}
+
+}  // namespace
+}  // namespace limn::provenance

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "limn/schedulers/noise_schedule.h"
+#include "limn/schedulers/scheduler.h"
+#include "limn/schedulers/sigma_schedule.h"
+
+namespace limn::schedulers {
+
+/// Where classes of SigmaScheduler differ in what they read.
+struct SigmaDefaults {
+  NoiseDefaults noise;
+  bool reads_sigma_spacing = true;      // use_karras_sigmas and its like
+  bool karras_reads_range = true;       // sigma_min and sigma_max hold for Karras, too
+  bool reads_interpolation = false;     // interpolation_type
+  bool reads_final_sigmas_type = false;
+  std::initializer_list<std::string_view> predictions = {"epsilon", "v_prediction", "sample"};
+};
+
+/// What Euler, Heun and LMS share: samples are x₀ + σ·noise, the model is shown sample / √(σ² + 1).
+/// Source: Karras et al. 2022, table 1.
+class SigmaScheduler : public Scheduler {
+ public:
+  const std::vector<double>& timesteps() const override { return timesteps_; }
+  double init_noise_sigma() const override;
+  at::Tensor scale_model_input(const at::Tensor& sample, size_t i) const override;
+  at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, size_t i) const override;
+
+ protected:
+  SigmaScheduler(const Fields& config, const RunSettings& settings, const SigmaDefaults& defaults);
+
+  /// The clean sample that a model output at level σ means.
+  at::Tensor to_original(const at::Tensor& model_output, const at::Tensor& sample, float sigma) const;
+  Prediction prediction() const { return prediction_; }
+  const std::vector<float>& sigmas() const { return sigmas_; }  // at least one more than timesteps
+  void set_tables(std::vector<double> timesteps, std::vector<float> sigmas);
+
+ private:
+  NoiseSchedule schedule_;
+  TimestepSpacing spacing_;
+  Prediction prediction_;
+  std::vector<double> timesteps_;
+  std::vector<float> sigmas_;
+};
+
+}  // namespace limn::schedulers

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Every test that needs no special hardware: layer check, release build and its tests, and the parsers' tests and fuzz
+# targets under AddressSanitizer and UBSan. LIMN_FUZZ_SECONDS=600 fuzzes longer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+jobs=${JOBS:-$(nproc)}
+
+python3 tools/check_layers.py
+python3 tools/check_docs.py
+
+echo "limn: building with sanitizers"
+cmake --preset asan >/dev/null
+cmake --build --preset asan -j "$jobs" --target parsers -- --quiet
+echo "limn: building"
+cmake --preset release >/dev/null
+cmake --build --preset release -j "$jobs" -- --quiet
+
+ctest --test-dir build/asan --output-on-failure -L parsers
+ctest --test-dir build/release --output-on-failure
