@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/base/json.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include <boost/json/basic_parser_impl.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <boost/json/stream_parser.hpp>
+#include <boost/json/value_stack.hpp>
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
@@ -16,22 +17,28 @@ namespace {
 
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxText = 256u << 20;
+// A value takes far more memory than its text "0,"; the largest vocabulary has 300 000.
+constexpr int64_t kMaxCommas = 2'000'000;
 
-/// Boost.JSON keeps the last of two equal keys; files that say a thing twice are refused, so a first pass looks for them.
-struct DuplicateKeys {
+/// Builds the value as the parser goes. Boost's own builder keeps the last of two equal keys, where files
+/// that say a thing twice are to be refused, and (in 1.81) rounds numbers of 15 digits and more wrongly.
+struct Builder {
   static constexpr size_t max_object_size = SIZE_MAX, max_array_size = SIZE_MAX, max_key_size = SIZE_MAX,
                           max_string_size = SIZE_MAX;
   using Code = boost::system::error_code;
+  json::value_stack values;
   std::vector<std::set<std::string, std::less<>>> open;
-  std::string part, duplicate;
+  std::string part, digits, duplicate;
 
-  bool on_document_begin(Code&) { return true; }
+  bool on_document_begin(Code&) { return values.reset(), true; }
   bool on_document_end(Code&) { return true; }
   bool on_object_begin(Code&) { return open.emplace_back(), true; }
-  bool on_object_end(size_t, Code&) { return open.pop_back(), true; }
+  bool on_object_end(size_t count, Code&) { return open.pop_back(), values.push_object(count), true; }
   bool on_array_begin(Code&) { return true; }
-  bool on_array_end(size_t, Code&) { return true; }
-  bool on_key_part(json::string_view text, size_t, Code&) { return part.append(text.data(), text.size()), true; }
+  bool on_array_end(size_t count, Code&) { return values.push_array(count), true; }
+  bool on_key_part(json::string_view text, size_t, Code&) {
+    return part.append(text.data(), text.size()), true;
+  }
   bool on_key(json::string_view text, size_t, Code& code) {
     part.append(text.data(), text.size());
     if (!open.back().insert(part).second) {
@@ -39,17 +46,26 @@ struct DuplicateKeys {
       code = make_error_code(json::error::syntax);
       return false;
     }
+    values.push_key(part);
     part.clear();
     return true;
   }
-  bool on_string_part(json::string_view, size_t, Code&) { return true; }
-  bool on_string(json::string_view, size_t, Code&) { return true; }
-  bool on_number_part(json::string_view, Code&) { return true; }
-  bool on_int64(int64_t, json::string_view, Code&) { return true; }
-  bool on_uint64(uint64_t, json::string_view, Code&) { return true; }
-  bool on_double(double, json::string_view, Code&) { return true; }
-  bool on_bool(bool, Code&) { return true; }
-  bool on_null(Code&) { return true; }
+  bool on_string_part(json::string_view text, size_t, Code&) { return values.push_chars(text), true; }
+  bool on_string(json::string_view text, size_t, Code&) { return values.push_string(text), true; }
+  bool on_number_part(json::string_view text, Code&) { return digits.append(text.data(), text.size()), true; }
+  bool on_int64(int64_t number, json::string_view, Code&) {
+    return digits.clear(), values.push_int64(number), true;
+  }
+  bool on_uint64(uint64_t number, json::string_view, Code&) {
+    return digits.clear(), values.push_uint64(number), true;
+  }
+  bool on_double(double number, json::string_view text, Code&) {
+    digits.append(text.data(), text.size());
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return digits.clear(), values.push_double(number), true;
+  }
+  bool on_bool(bool value, Code&) { return values.push_bool(value), true; }
+  bool on_null(Code&) { return values.push_null(), true; }
   bool on_comment_part(json::string_view, Code&) { return true; }
   bool on_comment(json::string_view, Code&) { return true; }
 };
@@ -58,6 +74,21 @@ json::parse_options options() {
   json::parse_options options;
   options.max_depth = kMaxDepth;
   return options;
+}
+
+/// Python's json module writes -Infinity, which diffusers' configurations hold. The same text with a number out of
+/// double's range in its place, of equal length so that offsets stay; empty when there is nothing to replace.
+std::string with_plain_infinities(std::string_view text) {
+  constexpr std::string_view kWord = "Infinity", kNumber = "1e999999";
+  if (text.find(kWord) == std::string_view::npos) return {};
+  std::string out(text);
+  bool quoted = false;
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (out[i] == '"') quoted = !quoted;
+    if (quoted && out[i] == '\\') ++i;
+    if (!quoted && std::string_view(out).substr(i).starts_with(kWord)) out.replace(i, kWord.size(), kNumber);
+  }
+  return out;
 }
 
 void write_pretty(const json::value& value, std::string& out, const std::string& indent) {
@@ -86,24 +117,27 @@ void write_pretty(const json::value& value, std::string& out, const std::string&
 
 }  // namespace
 
-json::value parse_json(std::string_view text, const std::string& where) {
+json::value parse_json(std::string_view raw, const std::string& where) {
+  const std::string finite = with_plain_infinities(raw);
+  const std::string_view text = finite.empty() ? raw : finite;
   if (text.size() > kMaxText)
-    throw Error(ErrorCode::BadFile, where, "JSON of " + std::to_string(text.size()) + " bytes is over the limit of " +
-                                               std::to_string(kMaxText));
+    throw Error(
+        ErrorCode::BadFile, where,
+        "JSON of " + std::to_string(text.size()) + " bytes is over the limit of " + std::to_string(kMaxText));
   const auto fail = [&](size_t offset, const std::string& problem) {
     throw Error(ErrorCode::BadFile, where + " @" + std::to_string(offset), "not valid JSON: " + problem);
   };
+  if (std::ranges::count(text, ',') > kMaxCommas)
+    fail(0, "it has more than " + std::to_string(kMaxCommas) + " values");
   boost::system::error_code code;
-  json::basic_parser<DuplicateKeys> checker(options());
-  const size_t read = checker.write_some(false, text.data(), text.size(), code);
-  if (!checker.handler().duplicate.empty()) fail(read, "key '" + checker.handler().duplicate + "' stands twice");
+  json::basic_parser<Builder> parser(options());
+  const size_t read = parser.write_some(false, text.data(), text.size(), code);
+  if (!parser.handler().duplicate.empty())
+    fail(read, "key '" + parser.handler().duplicate + "' stands twice");
   if (code) fail(read, code.message());
   const size_t rest = text.find_first_not_of(" \t\r\n", read);
   if (rest != std::string_view::npos) fail(rest, "text after the value");
-
-  json::value value = json::parse(json::string_view(text.data(), text.size()), code, {}, options());
-  if (code) fail(read, code.message());
-  return value;
+  return parser.handler().values.release();
 }
 
 json::object read_json_object(const std::filesystem::path& path) {
@@ -129,12 +163,14 @@ const json::value* Fields::find(std::string_view key) const {
 void Fields::wrong(std::string_view key, const std::string& expected, const json::value& found) const {
   std::string text = json::serialize(found);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
-  throw Error(ErrorCode::BadFile, where_ + ": " + std::string(key), "expected " + expected + ", found " + text);
+  throw Error(ErrorCode::BadFile, where_ + ": " + std::string(key),
+              "expected " + expected + ", found " + text);
 }
 
 int64_t Fields::integer_of(std::string_view key, const json::value& value) const {
   if (value.is_int64()) return value.as_int64();
-  if (const double* number = value.if_double(); number && std::trunc(*number) == *number && std::abs(*number) < 9e15)
+  if (const double* number = value.if_double();
+      number && std::trunc(*number) == *number && std::abs(*number) < 9e15)
     return static_cast<int64_t>(*number);
   wrong(key, "an integer", value);
 }
@@ -166,7 +202,9 @@ int64_t Fields::integer(std::string_view key, int64_t fallback, int64_t least, i
   return number;
 }
 
-double Fields::number(std::string_view key, double fallback) const { return optional_number(key).value_or(fallback); }
+double Fields::number(std::string_view key, double fallback) const {
+  return optional_number(key).value_or(fallback);
+}
 
 std::optional<double> Fields::optional_number(std::string_view key) const {
   const json::value* value = find(key);
@@ -195,7 +233,8 @@ std::string Fields::one_of(std::string_view key, std::string_view fallback,
     if (found == name) return found;
     known += (known.empty() ? "" : ", ") + std::string(name);
   }
-  throw Error(ErrorCode::Unsupported, where_ + ": " + std::string(key), "no '" + found + "'", "known: " + known);
+  throw Error(ErrorCode::Unsupported, where_ + ": " + std::string(key), "no '" + found + "'",
+              "known: " + known);
 }
 
 std::vector<int64_t> Fields::integers(std::string_view key, std::vector<int64_t> fallback) const {
@@ -255,7 +294,8 @@ std::vector<bool> Fields::boolean_or_list(std::string_view key, size_t count, bo
 std::vector<std::string> Fields::unread() const {
   std::vector<std::string> out;
   for (const auto& [key, value] : object_)
-    if (!key.starts_with('_') && !read_.contains(std::string_view(key.data(), key.size()))) out.emplace_back(key);
+    if (!key.starts_with('_') && !read_.contains(std::string_view(key.data(), key.size())))
+      out.emplace_back(key);
   return out;
 }
 

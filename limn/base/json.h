@@ -18,7 +18,7 @@ namespace limn {
 
 namespace json = boost::json;
 
-/// Parses one JSON text: strict, UTF-8, at most 64 levels deep, duplicate keys refused.
+/// Parses one JSON text: strict, UTF-8, at most 64 levels deep and 2 million values, duplicate keys refused.
 /// @param where  the file or request it came from, for errors
 /// @throws Error{BadFile} with the byte offset of what is wrong
 json::value parse_json(std::string_view text, const std::string& where);

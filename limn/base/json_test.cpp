@@ -32,6 +32,20 @@ TEST(ParseJson, ReadsEveryKindOfValue) {
   EXPECT_EQ(to_text(value), R"({"a":[1,-2,3.5E0,true,null,"ε\n"],"b":{}})");
 }
 
+TEST(ParseJson, RoundsNumbersAsTheCompilerDoes) {
+  EXPECT_EQ(parse_json("0.00085", "f").as_double(), 0.00085);
+  EXPECT_EQ(parse_json("0.93847823411240251", "f").as_double(), 0.93847823411240251);
+  EXPECT_EQ(parse_json("184467440735924407928", "f").as_double(), 184467440735924407928.0);
+  EXPECT_EQ(parse_json("-2.2250738585072014E-308", "f").as_double(), -2.2250738585072014e-308);
+  EXPECT_EQ(parse_json("9223372036854775807", "f").as_int64(), INT64_MAX);
+}
+
+TEST(ParseJson, KeepsLongAndEscapedTextWhole) {
+  const std::string text(100'000, 'x');
+  EXPECT_EQ(parse_json("[\"" + text + "\\n\\u00e9" + text + "\"]", "f").at(0).as_string(),
+            text + "\né" + text);
+}
+
 TEST(ParseJson, RefusesWhatIsNotJsonWithItsOffset) {
   for (const char* text : {"", " ", "{", "[1,]", "{\"a\":}", "{'a':1}", "nul", "[1] x", "{} {}", "\"\xff\"",
                            "01", "+1", "NaN", "[1 2]", "// x\n1", "\"\t\"", "\"\\ud800\""}) {
@@ -58,6 +72,12 @@ TEST(ParseJson, AllowsSixtyFourLevelsAndNoMore) {
   EXPECT_NO_THROW(parse_json(nested(64), "f"));
   EXPECT_EQ(error_of([&] { parse_json(nested(65), "f"); }).code(), ErrorCode::BadFile);
   EXPECT_EQ(error_of([] { parse_json(std::string(10'000'000, '['), "f"); }).code(), ErrorCode::BadFile);
+}
+
+TEST(ParseJson, RefusesMoreValuesThanAnyFileNeeds) {
+  std::string text = "[0";
+  for (int i = 0; i < 2'000'001; ++i) text += ",0";
+  EXPECT_THAT(error_of([&] { parse_json(text + "]", "f"); }).what(), HasSubstr("more than 2000000 values"));
 }
 
 TEST(PrettyText, BreaksObjectsIntoLinesAndParsesBack) {

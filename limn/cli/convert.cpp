@@ -8,6 +8,15 @@
 #include "limn/text/clip_tokenizer.h"
 
 namespace limn::cli {
+namespace {
+
+weights::DType dtype_named(const std::string& name) {
+  for (const weights::DTypeInfo& info : weights::all_dtypes())
+    if (info.long_name == name) return info.dtype;
+  throw Error(ErrorCode::InvalidArgument, "dtype", "no '" + name + "'", "known: float32, float16, bfloat16, float64");
+}
+
+}  // namespace
 
 std::function<int()> add_convert(CLI::App& app) {
   struct Options {
@@ -22,7 +31,7 @@ std::function<int()> add_convert(CLI::App& app) {
   app.add_flag("--quiet", options->quiet, "print nothing but errors");
   return [options] {
     models::ConvertOptions convert;
-    if (!options->dtype.empty()) convert.dtype = models::dtype_named(options->dtype);
+    if (!options->dtype.empty()) convert.dtype = dtype_named(options->dtype);
     convert.force = options->force;
     convert.write_tokenizer = text::write_built_in_tokenizer;
     for (const std::string& warning : models::convert(options->in, options->out, convert))

@@ -69,6 +69,10 @@ void save_latents(const std::filesystem::path& path, const std::vector<engine::P
   weights::write_safetensors(path, {{"latents", entry}});
 }
 
+void write_text(const std::filesystem::path& path, const std::string& bytes) {
+  write_file_atomically(path, std::as_bytes(std::span(bytes)));
+}
+
 std::filesystem::path preview_path(const std::filesystem::path& picture) {
   return picture.parent_path() / (picture.stem().string() + "-preview.png");
 }
@@ -100,13 +104,13 @@ int generate(const Options& options) {
     pictures = engine.generate(request, stop.token(), [&](const engine::Progress& progress) {
       bar.show(progress);
       if (options.preview && progress.preview)
-        write_file_atomically(preview_path(files[static_cast<size_t>(progress.first_picture)].path),
-                              std::as_bytes(std::span(encode_image(progress.preview(0), "png", {}))));
+        write_text(preview_path(files[static_cast<size_t>(progress.first_picture)].path),
+                   encode_image(progress.preview(0), "png", {}));
     });
   }
   if (!options.save_latents.empty()) save_latents(options.save_latents, pictures);
   for (size_t i = 0; i < pictures.size(); ++i) {
-    write_file_atomically(files[i].path, std::as_bytes(std::span(pictures[i].encode(files[i].format))));
+    write_text(files[i].path, pictures[i].encode(files[i].format));
     if (options.preview) std::filesystem::remove(preview_path(files[i].path));
     if (options.json) std::cout << json::value(report_of(pictures[i], files[i].path)) << "\n";
     else if (!options.quiet) std::cout << files[i].path.string() << "\n";

@@ -37,13 +37,27 @@ int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, 
   return side;
 }
 
+const schedulers::SchedulerEntry* find_class(const std::string& name) {
+  for (const schedulers::SchedulerEntry& entry : schedulers::all())
+    if (entry.class_name == name) return &entry;
+  return nullptr;
+}
+
+/// What diffusers' StableDiffusionPipeline sets when it is made, whatever the configuration says.
+void set_as_pipeline_does(const schedulers::SchedulerEntry& entry, json::object& config) {
+  for (std::string_view field : entry.fields) {
+    if (field == "clip_sample") config[field] = false;
+    if (field == "steps_offset") config[field] = 1;
+  }
+}
+
 /// The scheduler's row and configuration: the request's, else the model's own.
 void resolve_scheduler(const GenerateRequest& request, const models::Checkpoint& checkpoint, Run& run) {
   const json::object& own = checkpoint.scheduler_config;
   run.scheduler_where = (checkpoint.path / "scheduler" / "scheduler_config.json").string();
   const std::string own_class = Fields(own, run.scheduler_where).string("_class_name", "");
   if (request.scheduler.empty()) {
-    run.scheduler = schedulers::find_class(own_class);
+    run.scheduler = find_class(own_class);
     if (!run.scheduler)
       throw Error(ErrorCode::Unsupported, run.scheduler_where + ": _class_name", "no scheduler '" + own_class + "'",
                   "choose one with --scheduler: " + names_of(schedulers::all()));
@@ -53,6 +67,7 @@ void resolve_scheduler(const GenerateRequest& request, const models::Checkpoint&
   const schedulers::ScheduleEntry* schedule =
       request.schedule.empty() ? nullptr : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
   run.scheduler_config = schedulers::config_for(*run.scheduler, own, schedule);
+  set_as_pipeline_does(*run.scheduler, run.scheduler_config);
 }
 
 void resolve_sizes(const GenerateRequest& request, const models::Model& model, Run& run) {

@@ -27,10 +27,14 @@ using testing::HasSubstr;
 
 /// Stable Diffusion 1.5's scheduler_config.json, written for PNDM.
 json::object sd15(const std::string& more = "{}") {
-  json::object config = parse_json(R"({"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012,
+  json::object config =
+      parse_json(R"({"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012,
     "beta_schedule": "scaled_linear", "clip_sample": false, "num_train_timesteps": 1000, "set_alpha_to_one": false,
-    "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null})", "sd15").as_object();
-  for (const auto& [key, value] : parse_json(more, "more").as_object()) config[key] = value;
+    "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null})",
+                 "sd15")
+          .as_object();
+  const json::value changes = parse_json(more, "more");
+  for (const auto& [key, value] : changes.as_object()) config[key] = value;
   return config;
 }
 
@@ -59,7 +63,8 @@ struct Mixture {
 };
 Mixture mixture_at(const Scheduler& scheduler, size_t i) {
   const at::Tensor one = at::linspace(1, 1, 1, at::kFloat);
-  return {scheduler.add_noise(one, 0 * one, i).item<double>(), scheduler.add_noise(0 * one, one, i).item<double>()};
+  return {scheduler.add_noise(one, 0 * one, i).item<double>(),
+          scheduler.add_noise(0 * one, one, i).item<double>()};
 }
 
 /// What a model that knows x₀ says of a sample at index i.
@@ -85,6 +90,16 @@ at::Tensor run_with_oracle(Scheduler& scheduler, const at::Tensor& x0, Predictio
 
 double distance(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
+/// How near to x₀ a run with a perfect model ends. Rounding leaves 1e-3 after σ = 14; DEIS stops at the
+/// model's least σ, 0.029, and what is left is noise of that size; PNDM averages v over levels at which its
+/// meaning differs, and, like LMS, begins in the middle of a schedule with a history that is short for its
+/// order, as diffusers does.
+double tolerance_of(const SchedulerEntry& entry, bool from_halfway) {
+  if (entry.name == "deis") return 0.1;
+  if (entry.name == "pndm") return from_halfway ? 2e-2 : 5e-3;
+  return entry.name == "lms" && from_halfway ? 2e-2 : 2e-3;
+}
+
 class EveryScheduler : public testing::TestWithParam<SchedulerEntry> {
  protected:
   const SchedulerEntry& entry() const { return *try_find_named(all(), GetParam().name); }
@@ -94,13 +109,12 @@ class EveryScheduler : public testing::TestWithParam<SchedulerEntry> {
 TEST_P(EveryScheduler, ReturnsTheCleanSampleWhenTheModelIsPerfect) {
   for (Prediction prediction : {Prediction::Epsilon, Prediction::VPrediction, Prediction::Sample}) {
     if (prediction == Prediction::Sample && !takes_sample_prediction()) continue;
-    // PNDM and DEIS end above σ = 0, at the model's least σ, 0.029; of DDIM this configuration asks for the same.
     const json::object config =
         sd15(R"({"set_alpha_to_one": true, "prediction_type": ")" + std::string(name_of(prediction)) + "\"}");
     const auto scheduler = make(entry(), config, 25);
     const at::Tensor x0 = clean_sample(1);
-    const double tolerance = entry().name == "deis" ? 0.1 : 2e-3;
-    EXPECT_LE(distance(run_with_oracle(*scheduler, x0, prediction, {3}), x0), tolerance) << name_of(prediction);
+    EXPECT_LE(distance(run_with_oracle(*scheduler, x0, prediction, {3}), x0), tolerance_of(entry(), false))
+        << name_of(prediction);
   }
 }
 
@@ -108,8 +122,8 @@ TEST_P(EveryScheduler, ReturnsTheCleanSampleFromHalfway) {
   const auto scheduler = make(entry(), sd15(R"({"set_alpha_to_one": true})"), 20);
   const at::Tensor x0 = clean_sample(1);
   const size_t first = static_cast<size_t>(10 * scheduler->order());
-  const double tolerance = entry().name == "deis" ? 0.1 : 2e-3;
-  EXPECT_LE(distance(run_with_oracle(*scheduler, x0, Prediction::Epsilon, {3}, first), x0), tolerance);
+  EXPECT_LE(distance(run_with_oracle(*scheduler, x0, Prediction::Epsilon, {3}, first), x0),
+            tolerance_of(entry(), true));
 }
 
 TEST_P(EveryScheduler, GivesTheSameBitsForTheSameSeed) {
@@ -123,7 +137,8 @@ TEST_P(EveryScheduler, GivesTheSameBitsForTheSameSeed) {
 at::Tensor run_with_crude_model(const SchedulerEntry& entry, const std::vector<uint64_t>& seeds) {
   const auto scheduler = make(entry, sd15(), 6);
   const NoiseSource noise = NoiseSource::seeded(seeds);
-  at::Tensor sample = noise.draw({static_cast<int64_t>(seeds.size()), 4, 8, 8}) * scheduler->init_noise_sigma();
+  at::Tensor sample =
+      noise.draw({static_cast<int64_t>(seeds.size()), 4, 8, 8}) * scheduler->init_noise_sigma();
   for (size_t i = 0; i < scheduler->timesteps().size(); ++i)
     sample = scheduler->step(scheduler->scale_model_input(sample, i).tanh() * 0.7, i, sample, noise);
   return sample;
@@ -137,8 +152,9 @@ TEST_P(EveryScheduler, MakesEachPictureOfABatchAsIfAlone) {
 
 TEST_P(EveryScheduler, AsksAtFallingTimestepsInEverySpacing) {
   for (const char* spacing : {"linspace", "leading", "trailing"})
-    for (int64_t steps : {4, 10, 61, 999}) {
-      const auto scheduler = make(entry(), sd15(R"({"timestep_spacing": ")" + std::string(spacing) + "\"}"), steps == 999 && std::string(spacing) == "leading" ? 500 : steps);
+    for (int64_t steps : {4, 10, 61, 500}) {
+      const auto scheduler =
+          make(entry(), sd15(R"({"timestep_spacing": ")" + std::string(spacing) + "\"}"), steps);
       const auto& t = scheduler->timesteps();
       ASSERT_FALSE(t.empty());
       EXPECT_TRUE(std::is_sorted(t.rbegin(), t.rend())) << spacing << ' ' << steps;
@@ -162,7 +178,10 @@ TEST_P(EveryScheduler, KeepsTheShapeOfTheSampleAndRefusesAnother) {
   const NoiseSource noise = NoiseSource::seeded(seeds);
   const at::Tensor sample = noise.draw({2, 4, 3, 5});
   EXPECT_EQ(scheduler->step(sample, 0, sample, noise).sizes(), sample.sizes());
-  EXPECT_EQ(code_of([&] { scheduler->step(noise.draw({2, 8, 3, 5}), 0, sample, noise); }), ErrorCode::Unsupported);
+  EXPECT_EQ(code_of([&] {
+              scheduler->step(noise.draw({2, 8, 3, 5}), 0, sample, noise);
+            }),
+            ErrorCode::Unsupported);
 }
 
 TEST_P(EveryScheduler, RefusesStepsThatTheScheduleDoesNotHave) {
@@ -208,14 +227,18 @@ TEST_P(EveryScheduler, HasASourceAndReadsEveryFieldOfItsRow) {
 
 TEST_P(EveryScheduler, TakesTheSchedulesItsClassReadsAndNamesTheTakersOfOthers) {
   for (const ScheduleEntry& schedule : all_schedules()) {
-    const bool reads = std::find(entry().fields.begin(), entry().fields.end(), schedule.field) != entry().fields.end();
+    const bool reads =
+        std::find(entry().fields.begin(), entry().fields.end(), schedule.field) != entry().fields.end();
     if (reads) {
       const json::object config = config_for(entry(), sd15(), &schedule);
-      EXPECT_FALSE(entry().make(config, {.num_inference_steps = 5}, "c")->timesteps().empty()) << schedule.name;
-      EXPECT_EQ(to_text(config.at(json::string_view(schedule.field.data(), schedule.field.size()))), schedule.value);
+      EXPECT_FALSE(entry().make(config, {.num_inference_steps = 5}, "c")->timesteps().empty())
+          << schedule.name;
+      EXPECT_EQ(to_text(config.at(json::string_view(schedule.field.data(), schedule.field.size()))),
+                schedule.value);
     } else {
       std::string message;
-      EXPECT_EQ(code_of([&] { config_for(entry(), sd15(), &schedule); }, &message), ErrorCode::InvalidArgument);
+      EXPECT_EQ(code_of([&] { config_for(entry(), sd15(), &schedule); }, &message),
+                ErrorCode::InvalidArgument);
       EXPECT_THAT(message, HasSubstr("schedule"));
       EXPECT_THAT(message, HasSubstr("take it: "));
     }
@@ -254,7 +277,9 @@ TEST(ConfigFor, KeepsWhatTheClassReadsAndDropsTheRest) {
 TEST(ConfigFor, TreatsValuesThatWereDefaultsOfTheOtherClassAsAbsent) {
   const auto& euler = find_named(all(), "euler", "scheduler");
   const json::object config = config_for(
-      euler, sd15(R"({"timestep_spacing": "leading", "_use_default_values": ["timestep_spacing", "prediction_type"]})"));
+      euler,
+      sd15(
+          R"({"timestep_spacing": "leading", "_use_default_values": ["timestep_spacing", "prediction_type"]})"));
   EXPECT_FALSE(config.contains("timestep_spacing"));
   EXPECT_FALSE(config.contains("_use_default_values"));
 }
@@ -265,14 +290,13 @@ TEST(ConfigFor, TurnsARivalSigmaScheduleOff) {
   const json::object config = config_for(euler, sd15(R"({"use_karras_sigmas": true})"), &beta);
   EXPECT_FALSE(config.at("use_karras_sigmas").as_bool());
   EXPECT_TRUE(config.at("use_beta_sigmas").as_bool());
-  EXPECT_EQ(code_of([&] {
-              make(euler, sd15(R"({"use_karras_sigmas": true, "use_beta_sigmas": true})"), 5);
-            }),
+  EXPECT_EQ(code_of([&] { make(euler, sd15(R"({"use_karras_sigmas": true, "use_beta_sigmas": true})"), 5); }),
             ErrorCode::BadFile);
 }
 
 TEST(Predictions, HaveTheNamesOfDiffusers) {
-  for (const char* name : {"epsilon", "v_prediction", "sample"}) EXPECT_EQ(name_of(prediction_of(name)), name);
+  for (const char* name : {"epsilon", "v_prediction", "sample"})
+    EXPECT_EQ(name_of(prediction_of(name)), name);
   EXPECT_EQ(code_of([] { prediction_of("noise"); }), ErrorCode::Unsupported);
 }
 

@@ -18,7 +18,8 @@ std::string text_of(at::IntArrayRef shape) {
 
 }  // namespace
 
-AlphaScheduler::AlphaScheduler(const Fields& config, const RunSettings& settings, const NoiseDefaults& defaults)
+AlphaScheduler::AlphaScheduler(const Fields& config, const RunSettings& settings,
+                               const NoiseDefaults& defaults)
     : schedule_(read_noise_schedule(config, defaults)),
       spacing_(read_timestep_spacing(config, "leading")),
       prediction_(read_prediction(config, {"epsilon", "v_prediction", "sample"})),

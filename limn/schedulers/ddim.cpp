@@ -38,8 +38,7 @@ at::Tensor Ddim::step(const at::Tensor& model_output, size_t i, const at::Tensor
   const float deviation = static_cast<float>(eta_) * std::sqrt(variance);
   const at::Tensor x0 = limits_.apply(to_original(model_output, sample, alpha));
   const float direction = std::sqrt(1.0f - alpha_next - deviation * deviation);
-  const at::Tensor next =
-      std::sqrt(alpha_next) * x0 + direction * noise_of(model_output, sample, alpha);
+  const at::Tensor next = std::sqrt(alpha_next) * x0 + direction * noise_of(model_output, sample, alpha);
   return eta_ > 0 ? next + deviation * noise.draw(model_output.sizes()) : next;
 }
 

@@ -11,11 +11,21 @@ namespace limn::schedulers {
 /// Source: Song et al. 2021, equations 12 and 16.
 class Ddim : public AlphaScheduler {
  public:
-  static constexpr std::string_view kFields[] = {
-      "num_train_timesteps", "beta_start",       "beta_end",          "beta_schedule",   "trained_betas",
-      "clip_sample",         "set_alpha_to_one", "steps_offset",      "prediction_type", "thresholding",
-      "sample_max_value",    "timestep_spacing", "clip_sample_range", "dynamic_thresholding_ratio",
-      "rescale_betas_zero_snr"};
+  static constexpr std::string_view kFields[] = {"num_train_timesteps",
+                                                 "beta_start",
+                                                 "beta_end",
+                                                 "beta_schedule",
+                                                 "trained_betas",
+                                                 "clip_sample",
+                                                 "set_alpha_to_one",
+                                                 "steps_offset",
+                                                 "prediction_type",
+                                                 "thresholding",
+                                                 "sample_max_value",
+                                                 "timestep_spacing",
+                                                 "clip_sample_range",
+                                                 "dynamic_thresholding_ratio",
+                                                 "rescale_betas_zero_snr"};
   Ddim(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

@@ -19,12 +19,14 @@ constexpr float kLeastVariance = 1e-20f;
 
 // fixed_large_log is left out: diffusers takes the root of a negative logarithm there and returns NaN.
 Ddpm::Ddpm(const Fields& config, const RunSettings& settings)
-    : AlphaScheduler(config, settings,
-                     {.zero_snr = ZeroSnr::Exact,
-                      .beta_schedules = {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"}}),
+    : AlphaScheduler(
+          config, settings,
+          {.zero_snr = ZeroSnr::Exact,
+           .beta_schedules = {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"}}),
       limits_{read_thresholding(config), read_clip(config, true)},
-      variance_type_(config.one_of("variance_type", "fixed_small",
-                                   {"fixed_small", "fixed_small_log", "fixed_large", "learned", "learned_range"})) {
+      variance_type_(
+          config.one_of("variance_type", "fixed_small",
+                        {"fixed_small", "fixed_small_log", "fixed_large", "learned", "learned_range"})) {
   set_timesteps(spaced_timesteps());
 }
 
@@ -50,7 +52,8 @@ at::Tensor Ddpm::step(const at::Tensor& model_output, size_t i, const at::Tensor
 
   const auto timestep = static_cast<int64_t>(timesteps().at(i));
   const float alpha = alpha_at(timestep);
-  const float alpha_next = i + 1 < timesteps().size() ? alpha_at(static_cast<int64_t>(timesteps()[i + 1])) : 1.0f;
+  const float alpha_next =
+      i + 1 < timesteps().size() ? alpha_at(static_cast<int64_t>(timesteps()[i + 1])) : 1.0f;
   const float noise_share = 1.0f - alpha, noise_share_next = 1.0f - alpha_next;
   const float kept = alpha / alpha_next, beta = 1.0f - kept;
 

@@ -32,7 +32,8 @@ Deis::Deis(const Fields& config, const RunSettings& settings)
   config.one_of("solver_type", "logrho", {"logrho", "midpoint", "heun", "bh1", "bh2"});
 }
 
-at::Tensor Deis::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample, const NoiseSource&) {
+at::Tensor Deis::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
+                      const NoiseSource&) {
   check_same_shape(model_output, sample);
   const Level from = level(i), to = level(i + 1);
   remember((sample - from.alpha * to_original(model_output, sample, from)) / from.sigma);

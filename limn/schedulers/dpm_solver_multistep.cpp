@@ -37,8 +37,8 @@ DpmSolverMultistep::DpmSolverMultistep(const Fields& config, const RunSettings& 
     throw Error(ErrorCode::Unsupported, config.where() + ": final_sigmas_type",
                 "'zero' does not go with algorithm_type '" + algorithm + "'", "set it to 'sigma_min'");
   if (algorithm == "sde-dpmsolver" && solver_order() == 3)
-    throw Error(ErrorCode::Unsupported, config.where() + ": solver_order", "3 does not go with 'sde-dpmsolver'",
-                "set it to 2");
+    throw Error(ErrorCode::Unsupported, config.where() + ": solver_order",
+                "3 does not go with 'sde-dpmsolver'", "set it to 2");
 }
 
 at::Tensor DpmSolverMultistep::converted(const at::Tensor& model_output, const at::Tensor& sample,
@@ -50,7 +50,8 @@ at::Tensor DpmSolverMultistep::converted(const at::Tensor& model_output, const a
   return (sample - at.alpha * x0) / at.sigma;
 }
 
-DpmSolverMultistep::Weights DpmSolverMultistep::weights(const Level& from, const Level& to, int64_t order) const {
+DpmSolverMultistep::Weights DpmSolverMultistep::weights(const Level& from, const Level& to,
+                                                        int64_t order) const {
   const float h = to.lambda - from.lambda;
   const bool midpoint = is_midpoint_ && order == 2;
   if (predicts_x0_ && is_stochastic_) {

@@ -12,10 +12,11 @@ namespace limn::schedulers {
 class Euler : public SigmaScheduler {
  public:
   static constexpr std::string_view kFields[] = {
-      "num_train_timesteps", "beta_start",        "beta_end",         "beta_schedule",          "trained_betas",
-      "prediction_type",     "interpolation_type", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
-      "sigma_min",           "sigma_max",         "timestep_spacing", "timestep_type",          "steps_offset",
-      "rescale_betas_zero_snr", "final_sigmas_type"};
+      "num_train_timesteps",    "beta_start",      "beta_end",           "beta_schedule",
+      "trained_betas",          "prediction_type", "interpolation_type", "use_karras_sigmas",
+      "use_exponential_sigmas", "use_beta_sigmas", "sigma_min",          "sigma_max",
+      "timestep_spacing",       "timestep_type",   "steps_offset",       "rescale_betas_zero_snr",
+      "final_sigmas_type"};
   Euler(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

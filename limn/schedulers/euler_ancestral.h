@@ -8,7 +8,8 @@
 namespace limn::schedulers {
 
 /// An Euler step to below the next level, then fresh noise up to it.
-/// Source: ancestral sampling of Katherine Crowson's k-diffusion; the split of σ is Song et al. 2021 (SDE), appendix F.
+/// Source: ancestral sampling of Katherine Crowson's k-diffusion; the split of σ is Song et al. 2021 (SDE),
+/// appendix F.
 class EulerAncestral : public SigmaScheduler {
  public:
   static constexpr std::string_view kFields[] = {

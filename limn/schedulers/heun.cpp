@@ -29,7 +29,8 @@ Heun::Heun(const Fields& config, const RunSettings& settings)
   set_tables(doubled(timesteps(), timesteps().size()), std::move(levels));
 }
 
-at::Tensor Heun::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample, const NoiseSource&) {
+at::Tensor Heun::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
+                      const NoiseSource&) {
   check_same_shape(model_output, sample);
   const float sigma = sigmas().at(i);
   const at::Tensor x0 = limits_.apply(to_original(model_output, sample, sigma));

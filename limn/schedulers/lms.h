@@ -12,10 +12,19 @@ namespace limn::schedulers {
 /// Source: Katherine Crowson's k-diffusion, sample_lms; Adams-Bashforth for uneven steps.
 class Lms : public SigmaScheduler {
  public:
-  static constexpr std::string_view kFields[] = {
-      "num_train_timesteps",    "beta_start",      "beta_end",        "beta_schedule",    "trained_betas", "use_karras_sigmas",
-      "use_exponential_sigmas", "use_beta_sigmas", "prediction_type", "timestep_spacing", "steps_offset",
-      "sigma_min",              "sigma_max"};
+  static constexpr std::string_view kFields[] = {"num_train_timesteps",
+                                                 "beta_start",
+                                                 "beta_end",
+                                                 "beta_schedule",
+                                                 "trained_betas",
+                                                 "use_karras_sigmas",
+                                                 "use_exponential_sigmas",
+                                                 "use_beta_sigmas",
+                                                 "prediction_type",
+                                                 "timestep_spacing",
+                                                 "steps_offset",
+                                                 "sigma_min",
+                                                 "sigma_max"};
   Lms(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

@@ -20,11 +20,12 @@ int64_t last_timestep(const Fields& config, const NoiseSchedule& schedule) {
   const json::value* value = config.find("lambda_min_clipped");
   if (!value || (value->is_double() && value->as_double() == -INFINITY)) return train;
   const auto least = static_cast<float>(config.number("lambda_min_clipped", 0));
-  const auto clipped = std::count_if(
-      schedule.alphas_cumprod.begin(), schedule.alphas_cumprod.end(),
-      [&](float a) { return std::log(std::sqrt(a)) - std::log(std::sqrt(1.0f - a)) < least; });
+  const auto clipped =
+      std::count_if(schedule.alphas_cumprod.begin(), schedule.alphas_cumprod.end(),
+                    [&](float a) { return std::log(std::sqrt(a)) - std::log(std::sqrt(1.0f - a)) < least; });
   if (clipped > train - 2)
-    throw Error(ErrorCode::BadFile, config.where() + ": lambda_min_clipped", "clips the whole noise schedule");
+    throw Error(ErrorCode::BadFile, config.where() + ": lambda_min_clipped",
+                "clips the whole noise schedule");
   return train - clipped;
 }
 
@@ -87,7 +88,8 @@ MultistepScheduler::Level MultistepScheduler::level(size_t i) const {
   return {alpha, scaled, std::log(alpha) - std::log(scaled)};
 }
 
-at::Tensor MultistepScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise, size_t i) const {
+at::Tensor MultistepScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise,
+                                         size_t i) const {
   const Level at = level(i);
   return at.alpha * original + at.sigma * noise;
 }

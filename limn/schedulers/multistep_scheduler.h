@@ -18,11 +18,12 @@ struct MultistepDefaults {
   bool reads_lu = false;
   bool reads_lambda_min_clipped = false;
   bool cosine_keeps_fractions = false;  // converted timesteps of the cosine schedule are cut, not rounded
-  bool repeats_last_sigma = true;       // a converted schedule that ends at sigma_min repeats its own last level
+  bool repeats_last_sigma = true;  // a converted schedule that ends at sigma_min repeats its own last level
   bool always_ends_at_sigma_min = false;
 };
 
-/// What DPM-Solver, UniPC and DEIS share: samples of unit variance, whole timesteps, levels in λ = log(α / σ).
+/// What DPM-Solver, UniPC and DEIS share: samples of unit variance, whole timesteps, levels in λ = log(α /
+/// σ).
 class MultistepScheduler : public Scheduler {
  public:
   const std::vector<double>& timesteps() const override { return timesteps_; }
@@ -47,8 +48,8 @@ class MultistepScheduler : public Scheduler {
   void remember(const at::Tensor& output);
   const std::deque<at::Tensor>& outputs() const { return outputs_; }
   int64_t solver_order() const { return solver_order_; }
-  /// The order of this step: at most that of the solver, of the history, and, in a short run whose last steps are to
-  /// be stable (lower_order_final), of what is left.
+  /// The order of this step: at most that of the solver, of the history, and, in a short run whose last steps
+  /// are to be stable (lower_order_final), of what is left.
   int64_t order_of_step(size_t i) const;
   bool lower_order_final() const { return lower_order_final_; }
   bool ends_at_zero() const { return sigmas_.back() == 0; }

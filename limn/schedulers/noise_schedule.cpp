@@ -75,9 +75,11 @@ at::Tensor read_betas(const Fields& config, const NoiseDefaults& defaults, const
     throw Error(ErrorCode::BadFile, config.where() + ": trained_betas",
                 "expected num_train_timesteps = " + std::to_string(count) + " numbers, found " +
                     std::to_string(trained.size()));
-  const at::Tensor betas = is_trained ? at::tensor(trained).to(at::kFloat) : named_betas(name, start, end, count);
+  const at::Tensor betas =
+      is_trained ? at::tensor(trained).to(at::kFloat) : named_betas(name, start, end, count);
   if (!(betas > 0).logical_and(betas < 1).all().item<bool>())
-    throw Error(ErrorCode::BadFile, config.where() + ": " + (is_trained ? "trained_betas" : "beta_start, beta_end"),
+    throw Error(ErrorCode::BadFile,
+                config.where() + ": " + (is_trained ? "trained_betas" : "beta_start, beta_end"),
                 "gives noise variances outside (0, 1)");
   return betas;
 }
@@ -152,7 +154,8 @@ std::vector<double> timesteps_to_zero(const TimestepSpacing& spacing, int64_t tr
   return out;
 }
 
-std::vector<double> timesteps_above_zero(const TimestepSpacing& spacing, int64_t train, int64_t last, int64_t count) {
+std::vector<double> timesteps_above_zero(const TimestepSpacing& spacing, int64_t train, int64_t last,
+                                         int64_t count) {
   check_count(count, train);
   if (spacing.name == "trailing") return trailing(train, last, count);
   if (spacing.name == "leading") {

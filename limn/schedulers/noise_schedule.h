@@ -54,6 +54,7 @@ std::vector<double> timesteps_to_zero(const TimestepSpacing& spacing, int64_t tr
 
 /// The same of `count` + 1 timesteps without the last, whole numbers: what the multistep solvers use.
 /// @param last  the first timestep is below this; train unless the noisy end is clipped
-std::vector<double> timesteps_above_zero(const TimestepSpacing& spacing, int64_t train, int64_t last, int64_t count);
+std::vector<double> timesteps_above_zero(const TimestepSpacing& spacing, int64_t train, int64_t last,
+                                         int64_t count);
 
 }  // namespace limn::schedulers

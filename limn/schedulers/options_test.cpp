@@ -25,10 +25,13 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 json::object config_of(const std::string& more) {
-  json::object config = parse_json(
-      R"({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1})",
-      "base").as_object();
-  for (const auto& [key, value] : parse_json(more, "more").as_object()) config[key] = value;
+  json::object config =
+      parse_json(
+          R"({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1})",
+          "base")
+          .as_object();
+  const json::value changes = parse_json(more, "more");
+  for (const auto& [key, value] : changes.as_object()) config[key] = value;
   return config;
 }
 
@@ -63,7 +66,8 @@ TEST(ReferenceGrids, OfEuler) {
 }
 
 TEST(ReferenceGrids, OfConvertedSigmas) {
-  const std::vector<double> exponential{14.6146, 7.3249, 3.6712, 1.8400, .9222, .4622, .2317, .1161, .0582, .0292};
+  const std::vector<double> exponential{14.6146, 7.3249, 3.6712, 1.8400, .9222,
+                                        .4622,   .2317,  .1161,  .0582,  .0292};
   expect_near(sigmas_of(*make("euler", R"({"use_karras_sigmas": true})", 10)),
               {14.6146, 9.1029, 5.4784, 3.1686, 1.7494, .9141, .4469, .2014, .0819, .0292}, kPrinted);
   expect_near(sigmas_of(*make("euler", R"({"use_exponential_sigmas": true})", 10)), exponential, kPrinted);
@@ -79,14 +83,16 @@ TEST(ReferenceGrids, OfTimesteps) {
               ElementsAre(901, 811, 721, 631, 541, 451, 361, 271, 181, 91));
   EXPECT_THAT(make("pndm", R"({"skip_prk_steps": true})", 10)->timesteps(),
               ElementsAre(901, 801, 801, 701, 601, 501, 401, 301, 201, 101, 1));
-  EXPECT_THAT(make("euler", R"({"timestep_spacing": "trailing"})", 4)->timesteps(), ElementsAre(999, 749, 499, 249));
+  EXPECT_THAT(make("euler", R"({"timestep_spacing": "trailing"})", 4)->timesteps(),
+              ElementsAre(999, 749, 499, 249));
   EXPECT_THAT(make("euler", R"({"timestep_spacing": "trailing"})", 1)->timesteps(), ElementsAre(999));
   EXPECT_EQ(make("heun", "{}", 5)->timesteps().size(), 9u);
 }
 
 TEST(ReferenceGrids, OfZeroTerminalSnr) {
   const auto scheduler = make(
-      "euler", R"({"rescale_betas_zero_snr": true, "timestep_spacing": "trailing", "prediction_type": "v_prediction"})",
+      "euler",
+      R"({"rescale_betas_zero_snr": true, "timestep_spacing": "trailing", "prediction_type": "v_prediction"})",
       10);
   const std::vector<double> sigmas = sigmas_of(*scheduler);
   EXPECT_DOUBLE_EQ(sigmas[0], 4096);
@@ -100,7 +106,9 @@ TEST(TrailingSpacing, HasNoTimestepBelowZero) {
   EXPECT_GE(t.back(), 0);
 }
 
-TEST(IntegratedLagrange, OfOneNodeIsTheLength) { EXPECT_THAT(integrated_lagrange({3.0}, 0, 3.0, 1.0), DoubleEq(-2)); }
+TEST(IntegratedLagrange, OfOneNodeIsTheLength) {
+  EXPECT_THAT(integrated_lagrange({3.0}, 0, 3.0, 1.0), DoubleEq(-2));
+}
 
 TEST(IntegratedLagrange, IsExactForCubics) {
   const std::vector<double> nodes{2, 3, 5, 9};
@@ -144,17 +152,20 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{"ddpm", R"({"variance_type": "fixed_large_log"})", "variance_type", ErrorCode::Unsupported},
         Refusal{"ddim", R"({"beta_schedule": "sigmoid"})", "beta_schedule", ErrorCode::Unsupported},
-        Refusal{"ddim", R"({"thresholding": true, "dynamic_thresholding_ratio": 1.5})", "dynamic_thresholding_ratio",
+        Refusal{"ddim", R"({"thresholding": true, "dynamic_thresholding_ratio": 1.5})",
+                "dynamic_thresholding_ratio", ErrorCode::BadFile},
+        Refusal{"ddim", R"({"thresholding": true, "sample_max_value": 0})", "sample_max_value",
                 ErrorCode::BadFile},
-        Refusal{"ddim", R"({"thresholding": true, "sample_max_value": 0})", "sample_max_value", ErrorCode::BadFile},
         Refusal{"ddim", R"({"steps_offset": 200})", "steps_offset", ErrorCode::InvalidArgument},
         Refusal{"pndm", R"({"prediction_type": "sample"})", "prediction_type", ErrorCode::Unsupported},
-        Refusal{"euler_ancestral", R"({"prediction_type": "sample"})", "prediction_type", ErrorCode::Unsupported},
+        Refusal{"euler_ancestral", R"({"prediction_type": "sample"})", "prediction_type",
+                ErrorCode::Unsupported},
         Refusal{"euler", R"({"interpolation_type": "cubic"})", "interpolation_type", ErrorCode::Unsupported},
         Refusal{"euler", R"({"timestep_type": "odd"})", "timestep_type", ErrorCode::Unsupported},
         Refusal{"euler", R"({"final_sigmas_type": "half"})", "final_sigmas_type", ErrorCode::Unsupported},
         Refusal{"euler", R"({"use_karras_sigmas": true, "sigma_min": 0})", "sigma_min", ErrorCode::BadFile},
-        Refusal{"dpmpp_2m", R"({"algorithm_type": "dpmsolver"})", "final_sigmas_type", ErrorCode::Unsupported},
+        Refusal{"dpmpp_2m", R"({"algorithm_type": "dpmsolver"})", "final_sigmas_type",
+                ErrorCode::Unsupported},
         Refusal{"dpmpp_2m", R"({"algorithm_type": "magic"})", "algorithm_type", ErrorCode::Unsupported},
         Refusal{"dpmpp_2m", R"({"solver_type": "magic"})", "solver_type", ErrorCode::Unsupported},
         Refusal{"dpmpp_2m", R"({"solver_order": 4})", "solver_order", ErrorCode::Unsupported},

@@ -52,7 +52,8 @@ Pndm::Pndm(const Fields& config, const RunSettings& settings)
   set_timesteps(std::move(timesteps));
 }
 
-at::Tensor Pndm::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample, const NoiseSource&) {
+at::Tensor Pndm::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
+                      const NoiseSource&) {
   check_same_shape(model_output, sample);
   const auto timestep = static_cast<int64_t>(timesteps().at(i));
   const at::Tensor next = calls_ < runge_kutta_calls_ ? step_runge_kutta(model_output, timestep, sample)
@@ -61,7 +62,8 @@ at::Tensor Pndm::step(const at::Tensor& model_output, size_t i, const at::Tensor
   return next;
 }
 
-at::Tensor Pndm::step_runge_kutta(const at::Tensor& model_output, int64_t timestep, const at::Tensor& sample) {
+at::Tensor Pndm::step_runge_kutta(const at::Tensor& model_output, int64_t timestep,
+                                  const at::Tensor& sample) {
   const size_t stage = calls_ % 4;
   const int64_t to = timestep - (stage % 2 ? 0 : stride_ / 2);
   const auto from = static_cast<int64_t>(timesteps()[calls_ - stage]);
@@ -93,14 +95,19 @@ at::Tensor Pndm::step_multistep(const at::Tensor& model_output, int64_t timestep
 at::Tensor Pndm::combined(const at::Tensor& model_output) const {
   const auto& e = outputs_;
   switch (e.size()) {
-    case 1: return model_output;
-    case 2: return (3 * e[0] - e[1]) / 2;
-    case 3: return (23 * e[0] - 16 * e[1] + 5 * e[2]) / 12;
-    default: return (1.0 / 24) * (55 * e[0] - 59 * e[1] + 37 * e[2] - 9 * e[3]);
+    case 1:
+      return model_output;
+    case 2:
+      return (3 * e[0] - e[1]) / 2;
+    case 3:
+      return (23 * e[0] - 16 * e[1] + 5 * e[2]) / 12;
+    default:
+      return (1.0 / 24) * (55 * e[0] - 59 * e[1] + 37 * e[2] - 9 * e[3]);
   }
 }
 
-at::Tensor Pndm::transfer(const at::Tensor& sample, int64_t from, int64_t to, const at::Tensor& estimate) const {
+at::Tensor Pndm::transfer(const at::Tensor& sample, int64_t from, int64_t to,
+                          const at::Tensor& estimate) const {
   const float alpha = alpha_at(from), alpha_next = alpha_or(to, final_alpha_);
   const float noise = 1.0f - alpha, noise_next = 1.0f - alpha_next;
   const at::Tensor epsilon = prediction() == Prediction::VPrediction

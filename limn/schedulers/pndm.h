@@ -8,14 +8,14 @@
 
 namespace limn::schedulers {
 
-/// Pseudo numerical methods: three Runge-Kutta steps of four model calls (left out with skip_prk_steps), then linear
-/// multistep. A run that starts later than at 0 starts the method afresh there, as diffusers does.
+/// Pseudo numerical methods: three Runge-Kutta steps of four model calls (left out with skip_prk_steps), then
+/// linear multistep. A run that starts later than at 0 starts the method afresh there, as diffusers does.
 /// Source: Liu et al. 2022, equations 9 to 13; with skip_prk_steps the start of Katherine Crowson's PLMS.
 class Pndm : public AlphaScheduler {
  public:
   static constexpr std::string_view kFields[] = {
-      "num_train_timesteps", "beta_start",      "beta_end",         "beta_schedule", "trained_betas", "skip_prk_steps",
-      "set_alpha_to_one",    "prediction_type", "timestep_spacing", "steps_offset"};
+      "num_train_timesteps", "beta_start",       "beta_end",        "beta_schedule",    "trained_betas",
+      "skip_prk_steps",      "set_alpha_to_one", "prediction_type", "timestep_spacing", "steps_offset"};
   Pndm(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

@@ -20,7 +20,8 @@ namespace limn::schedulers {
 namespace {
 
 template <typename Algorithm>
-std::unique_ptr<Scheduler> make(const json::object& config, const RunSettings& settings, const std::string& where) {
+std::unique_ptr<Scheduler> make(const json::object& config, const RunSettings& settings,
+                                const std::string& where) {
   return std::make_unique<Algorithm>(Fields(config, where), settings);
 }
 
@@ -34,10 +35,12 @@ constexpr SchedulerEntry kSchedulers[] = {
     row<Ddpm>("ddpm", "DDPMScheduler", "Ho et al. 2020, eq. 7"),
     row<Pndm>("pndm", "PNDMScheduler", "Liu et al. 2022, eq. 9 to 13"),
     row<Euler>("euler", "EulerDiscreteScheduler", "Karras et al. 2022, alg. 2 with Euler steps, no churn"),
-    row<EulerAncestral>("euler_ancestral", "EulerAncestralDiscreteScheduler", "Crowson, k-diffusion, sample_euler_ancestral"),
+    row<EulerAncestral>("euler_ancestral", "EulerAncestralDiscreteScheduler",
+                        "Crowson, k-diffusion, sample_euler_ancestral"),
     row<Heun>("heun", "HeunDiscreteScheduler", "Karras et al. 2022, alg. 1"),
     row<Lms>("lms", "LMSDiscreteScheduler", "Crowson, k-diffusion, sample_lms"),
-    row<DpmSolverMultistep>("dpmpp_2m", "DPMSolverMultistepScheduler", "Lu et al. 2022 (DPM-Solver++), alg. 2"),
+    row<DpmSolverMultistep>("dpmpp_2m", "DPMSolverMultistepScheduler",
+                            "Lu et al. 2022 (DPM-Solver++), alg. 2"),
     row<UniPc>("unipc", "UniPCMultistepScheduler", "Zhao et al. 2023, alg. 1 and 2"),
     row<Deis>("deis", "DEISMultistepScheduler", "Zhang & Chen 2023, eq. 13 to 15"),
 };
@@ -76,8 +79,7 @@ void turn_rivals_off(json::object& config, std::string_view chosen) {
                                           "use_lu_lambdas"};
   if (std::find(std::begin(kRivals), std::end(kRivals), chosen) == std::end(kRivals)) return;
   for (std::string_view field : kRivals)
-    if (config.contains(key_of(field)))
-      config[key_of(field)] = false;
+    if (config.contains(key_of(field))) config[key_of(field)] = false;
 }
 
 }  // namespace
@@ -85,7 +87,8 @@ void turn_rivals_off(json::object& config, std::string_view chosen) {
 std::span<const SchedulerEntry> all() { return kSchedulers; }
 std::span<const ScheduleEntry> all_schedules() { return kSchedules; }
 
-json::object config_for(const SchedulerEntry& entry, const json::object& config, const ScheduleEntry* schedule) {
+json::object config_for(const SchedulerEntry& entry, const json::object& config,
+                        const ScheduleEntry* schedule) {
   if (schedule) check_taken(entry, *schedule);
   const std::vector<std::string> absent = Fields(config, "scheduler").strings("_use_default_values", {});
   json::object out;
@@ -96,8 +99,7 @@ json::object config_for(const SchedulerEntry& entry, const json::object& config,
   }
   if (schedule) {
     turn_rivals_off(out, schedule->field);
-    out[key_of(schedule->field)] =
-        parse_json(schedule->value, "schedule");
+    out[key_of(schedule->field)] = parse_json(schedule->value, "schedule");
   }
   return out;
 }

@@ -30,7 +30,8 @@ std::optional<SampleLimits::Thresholding> read_thresholding(const Fields& config
                                        config.number("sample_max_value", 1.0)};
   if (!(out.ratio >= 0 && out.ratio <= 1))
     throw Error(ErrorCode::BadFile, config.where() + ": dynamic_thresholding_ratio", "expected 0 to 1");
-  if (!(out.most > 0)) throw Error(ErrorCode::BadFile, config.where() + ": sample_max_value", "expected above 0");
+  if (!(out.most > 0))
+    throw Error(ErrorCode::BadFile, config.where() + ": sample_max_value", "expected above 0");
   return out;
 }
 

@@ -10,8 +10,9 @@ struct PredictionRow {
   std::string_view name;
   Prediction prediction;
 };
-constexpr PredictionRow kPredictions[] = {
-    {"epsilon", Prediction::Epsilon}, {"v_prediction", Prediction::VPrediction}, {"sample", Prediction::Sample}};
+constexpr PredictionRow kPredictions[] = {{"epsilon", Prediction::Epsilon},
+                                          {"v_prediction", Prediction::VPrediction},
+                                          {"sample", Prediction::Sample}};
 
 }  // namespace
 

@@ -20,8 +20,8 @@ enum class Prediction { Epsilon, VPrediction, Sample };
 Prediction prediction_of(std::string_view diffusers_name);  // "epsilon", "v_prediction", "sample"
 std::string_view name_of(Prediction prediction);
 
-/// Standard normal noise for a batch, each picture from its own generator, as diffusers' randn_tensor draws from a
-/// list of generators. One thread at a time.
+/// Standard normal noise for a batch, each picture from its own generator, as diffusers' randn_tensor draws
+/// from a list of generators. One thread at a time.
 class NoiseSource {
  public:
   explicit NoiseSource(std::vector<at::Generator> generators) : generators_(std::move(generators)) {}
@@ -76,7 +76,8 @@ struct SchedulerEntry {
   std::span<const std::string_view> fields;  // what it reads of a scheduler_config.json
   /// @param config  a scheduler_config.json; fields the class does not read are ignored, as diffusers does
   /// @param where   the file it came from, for errors
-  /// @throws Error{BadFile, Unsupported} at the field that is wrong or cannot be honoured, Error{InvalidArgument}
+  /// @throws Error{BadFile, Unsupported} at the field that is wrong or cannot be honoured,
+  /// Error{InvalidArgument}
   ///         for a number of steps the schedule cannot have
   std::unique_ptr<Scheduler> (*make)(const json::object& config, const RunSettings& settings,
                                      const std::string& where);
@@ -93,10 +94,10 @@ struct ScheduleEntry {
 };
 std::span<const ScheduleEntry> all_schedules();
 
-/// The configuration that diffusers' from_config of the entry's class makes of `config`, a scheduler_config.json
-/// written for any class: fields this class reads are taken over, others and those named in "_use_default_values" are
-/// dropped, so that the class's own defaults hold. Then `schedule`, where not null, sets its field and turns rival sigma
-/// schedules off.
+/// The configuration that diffusers' from_config of the entry's class makes of `config`, a
+/// scheduler_config.json written for any class: fields this class reads are taken over, others and those
+/// named in "_use_default_values" are dropped, so that the class's own defaults hold. Then `schedule`, where
+/// not null, sets its field and turns rival sigma schedules off.
 /// @throws Error{InvalidArgument} at "schedule", naming who takes it, when the class does not read the field
 json::object config_for(const SchedulerEntry& entry, const json::object& config,
                         const ScheduleEntry* schedule = nullptr);

@@ -29,7 +29,8 @@ struct SigmaRange {
   double least;
 };
 
-/// The model's range, or a run's, with sigma_max and sigma_min of the configuration in their place where given.
+/// The model's range, or a run's, with sigma_max and sigma_min of the configuration in their place where
+/// given.
 /// @throws Error{BadFile} for ends that are not positive
 SigmaRange read_sigma_range(const Fields& config, SigmaRange fallback);
 

@@ -21,8 +21,8 @@ std::vector<double> run_sigmas(const Fields& config, bool reads_interpolation, c
   if (reads_interpolation &&
       config.one_of("interpolation_type", "linear", {"linear", "log_linear"}) == "log_linear") {
     const auto log_of = [](float sigma) { return static_cast<float>(std::log(static_cast<double>(sigma))); };
-    const at::Tensor sigmas =
-        at::exp(at::linspace(log_of(table.sigmas().back()), log_of(table.sigmas().front()), count + 1, at::kFloat));
+    const at::Tensor sigmas = at::exp(
+        at::linspace(log_of(table.sigmas().back()), log_of(table.sigmas().front()), count + 1, at::kFloat));
     const float* data = sigmas.const_data_ptr<float>();
     return {data, data + sigmas.numel()};
   }
@@ -32,7 +32,8 @@ std::vector<double> run_sigmas(const Fields& config, bool reads_interpolation, c
 
 }  // namespace
 
-SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings, const SigmaDefaults& defaults)
+SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings,
+                               const SigmaDefaults& defaults)
     : schedule_(read_noise_schedule(config, defaults.noise)),
       spacing_(read_timestep_spacing(config, "linspace")),
       prediction_(read_prediction(config, defaults.predictions)) {
@@ -46,7 +47,8 @@ SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings
       defaults.reads_sigma_spacing ? read_sigma_spacing(config) : SigmaSpacing::Timesteps;
   if (spacing != SigmaSpacing::Timesteps) {
     SigmaRange range{sigmas.front(), sigmas.back()};
-    if (spacing != SigmaSpacing::Karras || defaults.karras_reads_range) range = read_sigma_range(config, range);
+    if (spacing != SigmaSpacing::Karras || defaults.karras_reads_range)
+      range = read_sigma_range(config, range);
     sigmas = spaced_sigmas(spacing, range, count);
     timesteps.clear();
     for (double sigma : sigmas) timesteps.push_back(static_cast<float>(table.timestep_of(sigma)));

@@ -13,9 +13,9 @@ namespace limn::schedulers {
 /// Where classes of SigmaScheduler differ in what they read.
 struct SigmaDefaults {
   NoiseDefaults noise;
-  bool reads_sigma_spacing = true;      // use_karras_sigmas and its like
-  bool karras_reads_range = true;       // sigma_min and sigma_max hold for Karras, too
-  bool reads_interpolation = false;     // interpolation_type
+  bool reads_sigma_spacing = true;   // use_karras_sigmas and its like
+  bool karras_reads_range = true;    // sigma_min and sigma_max hold for Karras, too
+  bool reads_interpolation = false;  // interpolation_type
   bool reads_final_sigmas_type = false;
   std::initializer_list<std::string_view> predictions = {"epsilon", "v_prediction", "sample"};
 };

@@ -15,7 +15,8 @@ namespace limn::schedulers {
 namespace {
 
 /// The first `count` unknowns of the system whose row k is Σ rᵢᵏ · ρᵢ = bₖ.
-std::vector<float> solve_vandermonde(const std::vector<float>& r, const std::vector<float>& b, int64_t count) {
+std::vector<float> solve_vandermonde(const std::vector<float>& r, const std::vector<float>& b,
+                                     int64_t count) {
   std::vector<float> rows;
   for (int64_t k = 0; k < count; ++k)
     for (int64_t i = 0; i < count; ++i) rows.push_back(static_cast<float>(std::pow(r[i], k)));
@@ -97,13 +98,15 @@ at::Tensor UniPc::correct(size_t i, const at::Tensor& output, int64_t order) con
   return update.base + update.scale * sum;
 }
 
-at::Tensor UniPc::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample, const NoiseSource&) {
+at::Tensor UniPc::step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
+                       const NoiseSource&) {
   check_same_shape(model_output, sample);
   const Level at = level(i);
   const at::Tensor output =
       predicts_x0_ ? to_original(model_output, sample, at) : to_epsilon(model_output, sample, at);
-  const bool corrects = last_sample_.defined() && std::find(disable_corrector_.begin(), disable_corrector_.end(),
-                                                            static_cast<int64_t>(i) - 1) == disable_corrector_.end();
+  const bool corrects =
+      last_sample_.defined() && std::find(disable_corrector_.begin(), disable_corrector_.end(),
+                                          static_cast<int64_t>(i) - 1) == disable_corrector_.end();
   last_sample_ = corrects ? correct(i, output, last_order_) : sample;
   remember(output);
 

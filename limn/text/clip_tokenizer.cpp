@@ -129,6 +129,43 @@ void read_special(const json::object& config, std::string_view key, std::string&
   if (value && value->is_string()) token = std::string(value->as_string());
 }
 
+struct Files {
+  std::string where, merges_where;
+  json::object vocabulary;
+  std::string merges;  // lines of "a b"
+};
+
+/// vocab.json and merges.txt, or the tokenizer.json that newer programs write instead of them.
+Files read_files(const fs::path& folder) {
+  if (fs::exists(folder / "vocab.json") || !fs::exists(folder / "tokenizer.json"))
+    return {(folder / "vocab.json").string(), (folder / "merges.txt").string(), read_json_object(folder / "vocab.json"),
+            read_file(folder / "merges.txt", kMostFile)};
+  const std::string where = (folder / "tokenizer.json").string();
+  const json::object file = read_json_object(where);
+  const Fields top(file, where);
+  const json::value* model = top.find("model");
+  if (!model || !model->is_object()) throw Error(ErrorCode::BadFile, where + ": model", "expected an object");
+  const Fields fields(model->as_object(), where + ": model");
+  fields.one_of("type", "BPE", {"BPE"});
+  const json::value *vocabulary = fields.find("vocab"), *merges = fields.find("merges");
+  if (!vocabulary || !vocabulary->is_object() || !merges || !merges->is_array())
+    throw Error(ErrorCode::BadFile, where + ": model", "expected an object 'vocab' and a list 'merges'");
+  Files files{where, where + ": merges", vocabulary->as_object(), ""};
+  for (const json::value& merge : merges->as_array()) {
+    if (merge.is_string()) {
+      files.merges += merge.as_string();
+    } else if (merge.is_array() && merge.as_array().size() == 2 && merge.at(0).is_string() && merge.at(1).is_string()) {
+      files.merges += merge.at(0).as_string();
+      files.merges += ' ';
+      files.merges += merge.at(1).as_string();
+    } else {
+      throw Error(ErrorCode::BadFile, files.merges_where, "expected pairs of tokens");
+    }
+    files.merges += '\n';
+  }
+  return files;
+}
+
 }  // namespace
 
 void CLIPTokenizer::add_token(const std::string& token, int64_t id, const std::string& where) {
@@ -162,13 +199,13 @@ CLIPTokenizer CLIPTokenizer::built_in() {
 
 CLIPTokenizer CLIPTokenizer::from_folder(const fs::path& folder) {
   CLIPTokenizer out;
-  const std::string where = (folder / "vocab.json").string();
-  const json::object vocabulary = read_json_object(where);
-  for (const auto& [token, id] : vocabulary) {
+  const Files files = read_files(folder);
+  const std::string& where = files.where;
+  for (const auto& [token, id] : files.vocabulary) {
     if (!id.is_int64()) throw Error(ErrorCode::BadFile, where, "expected an integer id for '" + std::string(token) + "'");
     out.add_token(std::string(token), id.as_int64(), where);
   }
-  out.add_merges(read_file(folder / "merges.txt", kMostFile), (folder / "merges.txt").string());
+  out.add_merges(files.merges, files.merges_where);
 
   std::string bos(kStart), eos(kEnd), pad(kEnd), unknown(kEnd);
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {

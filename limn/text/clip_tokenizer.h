@@ -14,7 +14,8 @@ namespace limn::text {
 /// Source: Sennrich et al. 2016; Radford et al. 2021, §2.4. Ids equal those of transformers' CLIPTokenizer.
 class CLIPTokenizer {
  public:
-  /// Reads vocab.json, merges.txt and, where they are, tokenizer_config.json and special_tokens_map.json.
+  /// Reads vocab.json and merges.txt, or tokenizer.json; and, where they are, tokenizer_config.json and
+  /// special_tokens_map.json.
   /// @throws Error{NotFound}, Error{BadFile} with file and line or token
   static CLIPTokenizer from_folder(const std::filesystem::path& folder);
   /// The vocabulary of CLIP ViT-L/14 as OpenAI published it: 49,408 tokens.

@@ -44,6 +44,21 @@ TEST(CLIPTokenizer, ReadsAFolderWithItsOwnPaddingAndLength) {
     EXPECT_EQ(tokenizer.encode_padded(text_of(row)).ids, ids_of(row)) << row;
 }
 
+TEST(CLIPTokenizer, ReadsTokenizerJson) {
+  const fs::path folder = fs::path(testing::TempDir()) / "limn_tokenizer_json";
+  fs::create_directories(folder);
+  const json::value small = read("small_tokenizer/vocab.json");
+  std::ifstream in(kTestdata / "small_tokenizer" / "merges.txt");
+  json::array merges;
+  for (std::string a; std::getline(in, a);)  // once as text, once as a pair: both are in use
+    if (const size_t space = a.find(' '); space != std::string::npos && !a.starts_with("#"))
+      merges.size() % 2 ? merges.emplace_back(a) : merges.emplace_back(json::array{a.substr(0, space), a.substr(space + 1)});
+  std::ofstream(folder / "tokenizer.json") << json::object{{"model", {{"type", "BPE"}, {"vocab", small}, {"merges", merges}}}};
+  EXPECT_EQ(CLIPTokenizer::from_folder(folder).encode("a very long lighthouse"),
+            CLIPTokenizer::from_folder(kTestdata / "small_tokenizer").encode("a very long lighthouse"));
+  fs::remove_all(folder);
+}
+
 TEST(CLIPTokenizer, ReadsTheFolderItWrites) {
   const fs::path folder = fs::path(testing::TempDir()) / "limn_tokenizer";
   write_built_in_tokenizer(folder);

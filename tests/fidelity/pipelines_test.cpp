@@ -108,7 +108,7 @@ TEST(TextToImage, StopsBetweenStepsWhenAsked) {
   try {
     shared_engine().generate(request_of(case_named("many_steps")), stop.get_token(), progress);
     FAIL() << "was not stopped";
-  } catch (const Error& error) {
+  } catch (const limn::Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::Cancelled);
   }
   EXPECT_EQ(steps, 2);
