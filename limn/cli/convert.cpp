@@ -5,7 +5,6 @@
 #include "limn/base/error.h"
 #include "limn/cli/command.h"
 #include "limn/models/convert.h"
-#include "limn/text/clip_tokenizer.h"
 
 namespace limn::cli {
 namespace {
@@ -33,7 +32,6 @@ std::function<int()> add_convert(CLI::App& app) {
     models::ConvertOptions convert;
     if (!options->dtype.empty()) convert.dtype = dtype_named(options->dtype);
     convert.force = options->force;
-    convert.write_tokenizer = text::write_built_in_tokenizer;
     for (const std::string& warning : models::convert(options->in, options->out, convert))
       if (!options->quiet) std::cerr << "limn: warning: " << warning << "\n";
     if (!options->quiet) std::cout << options->out << "\n";

@@ -123,6 +123,9 @@ Image resize_lanczos(const Image& image, int width, int height) {
         "sides of 1 to " + std::to_string(kMaxSide) + ", at most " + std::to_string(kMaxPixels) + " pixels");
   if (width == image.width && height == image.height) return image;
   Image out = image.channels == 4 ? premultiplied(image) : image;
+  const bool vertically_first =  // as Pillow has it since version 13; samples are rounded between the passes
+      height < image.height && image.height - height > 2 * (image.width - width);
+  if (vertically_first) out = resize_vertically(out, height);
   if (width != out.width) out = resize_horizontally(out, width);
   if (height != out.height) out = resize_vertically(out, height);
   return out.channels == 4 ? straightened(std::move(out)) : out;

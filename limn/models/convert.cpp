@@ -12,6 +12,7 @@
 #include "limn/models/checkpoint.h"
 #include "limn/models/config_diff.h"
 #include "limn/models/family.h"
+#include "limn/text/clip_tokenizer.h"
 #include "limn/weights/safetensors.h"
 #include "limn/weights/tensor.h"
 
@@ -29,6 +30,7 @@ constexpr std::string_view kOtherEndings[] = {".ckpt", ".pt",   ".pth",  ".bin",
                                               ".gguf", ".onnx", ".json", ".zip"};
 constexpr std::string_view kTokenizerFiles[] = {"vocab.json", "merges.txt", "tokenizer.json",
                                                 "tokenizer_config.json", "special_tokens_map.json"};
+constexpr size_t kMaxTokenizerFile = 64u << 20;
 constexpr char kSingleFileEnding[] = ".safetensors";
 constexpr char kDiffusersVersion[] = "0.42.1";
 
@@ -139,21 +141,18 @@ json::object with_dtype(json::object config, std::optional<weights::DType> dtype
   return config;
 }
 
-/// Fills the tokenizer folder; false when there is nothing to fill it with.
-bool write_tokenizer(const Checkpoint& checkpoint, const fs::path& folder, const ConvertOptions& options) {
-  if (checkpoint.tokenizer.empty()) {
-    if (!options.write_tokenizer) return false;
-    fs::create_directories(folder);
-    options.write_tokenizer(folder);
-    return true;
-  }
+/// The source's tokenizer; the built-in one, which is CLIP's, for a single file.
+void write_tokenizer(const Checkpoint& checkpoint, const fs::path& folder) {
   fs::create_directories(folder);
+  if (checkpoint.tokenizer.empty()) return text::write_built_in_tokenizer(folder);
   for (std::string_view name : kTokenizerFiles)
-    if (fs::exists(checkpoint.tokenizer / name)) fs::copy_file(checkpoint.tokenizer / name, folder / name);
-  return true;
+    if (fs::exists(checkpoint.tokenizer / name)) {
+      const std::string bytes = read_file(checkpoint.tokenizer / name, kMaxTokenizerFile);
+      write_file_atomically(folder / name, std::as_bytes(std::span(bytes)));
+    }
 }
 
-json::object model_index(const Family& family, const Checkpoint& checkpoint, bool tokenizer) {
+json::object model_index(const Family& family, const Checkpoint& checkpoint) {
   json::object index{{"_class_name", family.pipeline_class}, {"_diffusers_version", kDiffusersVersion}};
   for (const char* absent : {"feature_extractor", "image_encoder", "safety_checker"})
     index[absent] = json::array{nullptr, nullptr};
@@ -161,8 +160,7 @@ json::object model_index(const Family& family, const Checkpoint& checkpoint, boo
   index["scheduler"] = {
       "diffusers", Fields(checkpoint.scheduler_config, "scheduler").string("_class_name", "PNDMScheduler")};
   for (const PartFile& row : kPartFiles) index[row.name] = {row.library, row.class_name};
-  index["tokenizer"] =
-      tokenizer ? json::value{"transformers", "CLIPTokenizer"} : json::value{nullptr, nullptr};
+  index["tokenizer"] = {"transformers", "CLIPTokenizer"};
   return index;
 }
 
@@ -176,10 +174,9 @@ void write_folder(const Checkpoint& checkpoint, const fs::path& out, const Conve
                       cast(part.tensors.tensors, options.dtype, warnings), metadata_of(part.tensors));
   }
   write_json(folder.path() / "scheduler" / "scheduler_config.json", checkpoint.scheduler_config);
-  const bool tokenizer = write_tokenizer(checkpoint, folder.path() / "tokenizer", options);
-  if (!tokenizer) warnings.push_back("the folder has no tokenizer: copy one in before other programs use it");
+  write_tokenizer(checkpoint, folder.path() / "tokenizer");
   write_json(folder.path() / "model_index.json",
-             model_index(find_named(families(), checkpoint.family, "family"), checkpoint, tokenizer));
+             model_index(find_named(families(), checkpoint.family, "family"), checkpoint));
   folder.take_place();
 }
 

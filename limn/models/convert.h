@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,8 +16,6 @@ struct ConvertOptions {
   std::optional<weights::DType> dtype;
   /// Replace what is at the output's place.
   bool force = false;
-  /// Fills the tokenizer folder of a diffusers folder whose source has none. Empty: the folder is left out.
-  std::function<void(const std::filesystem::path&)> write_tokenizer;
 };
 
 /// Writes a model in another layout or element type. The output's name says the layout: `*.safetensors` is a

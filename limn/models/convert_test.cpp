@@ -34,9 +34,6 @@ class ConvertTest : public ::testing::Test {
     weights::Index file = golden_single_file("tiny_sd1_keys.json", true);
     file.metadata = {{"format", "pt"}, {"modelspec.title", "tiny"}};
     weights::write_safetensors(in_, file.tensors, file.metadata);
-    options_.write_tokenizer = [](const fs::path& folder) {
-      for (const char* name : kTokenizerFiles) std::ofstream(folder / name) << "{}";
-    };
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -174,9 +171,11 @@ TEST_F(ConvertTest, WritesOverNothingUnlessToldTo) {
 }
 
 TEST_F(ConvertTest, LeavesNothingBehindWhenItFails) {
-  options_.write_tokenizer = [](const fs::path&) { throw Error(ErrorCode::OutOfMemory, "disk", "full"); };
-  EXPECT_EQ(code_of(in_, folder_ / "folder"), ErrorCode::OutOfMemory);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "only the input";
+  convert(in_, folder_ / "folder", options_);
+  fs::remove(folder_ / "folder/tokenizer/vocab.json");
+  fs::create_directory(folder_ / "folder/tokenizer/vocab.json");  // exists, but cannot be copied
+  EXPECT_EQ(code_of(folder_ / "folder", folder_ / "copy"), ErrorCode::BadFile);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2) << "only the input and the folder";
 }
 
 }  // namespace

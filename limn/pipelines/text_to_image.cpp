@@ -83,9 +83,8 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
 
   const bool guided = args.guidance_scale > 1.0;
   const at::Tensor positive = encode_prompt(model, args.prompt, "prompt", args.clip_skip, out.warnings);
-  const at::Tensor negative =
-      guided ? encode_prompt(model, args.negative_prompt, "negative_prompt", args.clip_skip, out.warnings)
-             : at::Tensor();
+  const at::Tensor negative =  // diffusers skips no layer here
+      guided ? encode_prompt(model, args.negative_prompt, "negative_prompt", 0, out.warnings) : at::Tensor();
   if (!guided && !args.negative_prompt.empty())
     out.warnings.push_back("negative_prompt: has no effect at guidance_scale ≤ 1");
   out.encode_seconds = watch.lap();

@@ -176,7 +176,8 @@ def resize_cases(out):
     sources = {mode: picture(37, 29, mode, seed=7) for mode in ("L", "RGB", "RGBA")}
     for mode, source in sources.items():
         out.pixels(f"resize_{mode}_from", source)
-    for mode, (width, height) in [("L", (16, 16)), ("L", (50, 29)), ("RGB", (16, 11)), ("RGB", (61, 43)), ("RGB", (37, 8)),
+    for mode, (width, height) in [("L", (16, 16)), ("L", (50, 29)), ("RGB", (16, 11)), ("RGB", (61, 43)), ("RGB", (61, 20)), ("RGB", (33, 8)),
+                                  ("RGB", (33, 21)), ("RGB", (20, 50)), ("RGB", (37, 8)),
                                   ("RGB", (1, 1)), ("RGBA", (20, 15)), ("RGBA", (55, 31)), ("RGBA", (37, 29))]:
         out.pixels(f"resize_{mode}_{width}x{height}", sources[mode].resize((width, height), Image.LANCZOS))
 

@@ -123,7 +123,7 @@ def main():
 
     # Parts alone: what each module makes of a fixed input.
     g = torch.Generator().manual_seed(11)
-    x, t = torch.randn(2, 4, 8, 8, generator=g), torch.tensor([981.0, 3.0])
+    x, t = torch.randn(2, 4, 16, 16, generator=g), torch.tensor([981.0, 3.0])
     ids = TOKENIZER(["a lighthouse in fog", LONG], padding="max_length", max_length=77, truncation=True,
                     return_tensors="pt").input_ids
     states = parts["text_encoder"](ids, output_hidden_states=True)

@@ -2,9 +2,12 @@
 """A Stable Diffusion 1 model of real architecture and tiny size, with seeded random weights that make every part matter.
 
 Plain initialisation hides mistakes: norms are the identity, biases 0, and attention is nearly flat. So norms and biases
-are perturbed, cross-attention is sharpened, and the output layers are rescaled to unit variance. All weights are rounded
+are perturbed, cross-attention is sharpened, and the output layers are rescaled to unit variance. A norm group has four
+channels: alone in its group, a channel would lose the time embedding that is added to it. All weights are rounded
 to float16, so that float16 and float32 files hold the same model.
 """
+import tempfile
+
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -44,16 +47,18 @@ def round_to_half(model):
 
 
 def unet(**changes):
-    config = dict(sample_size=8, block_out_channels=(32, 32, 64, 64), cross_attention_dim=32, attention_head_dim=8)
+    config = dict(sample_size=8, block_out_channels=(32, 32, 64, 64), cross_attention_dim=32, attention_head_dim=8,
+                  norm_num_groups=8)
     model = UNet2DConditionModel(**{**config, **changes})
     perturb(model, 1, [("attn2.to_q", 3), ("attn2.to_out", 2), ("attn1.to_q", 2)])
     g = torch.Generator().manual_seed(2)
-    x = torch.randn(2, model.config.in_channels, 8, 8, generator=g)
+    x = torch.randn(2, model.config.in_channels, 16, 16, generator=g)
     return model, x, g
 
 
 def vae():
     model = AutoencoderKL(block_out_channels=(32, 32, 32, 64), layers_per_block=2, latent_channels=4, sample_size=64,
+                          norm_num_groups=8,
                           down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
     perturb(model, 3, [("to_q", 3)])
     g = torch.Generator().manual_seed(4)
@@ -79,4 +84,9 @@ def make():
     text = torch.randn(2, 77, 32, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
         rescale(model.conv_out, lambda: model(x, 500, text).sample)
-    return dict(unet=round_to_half(model), vae=vae(), text_encoder=text_encoder(), scheduler=PNDMScheduler(**SCHEDULER))
+    # From a file, as users have it: a scheduler made here would remember which fields were defaults, and its successors
+    # would put their own defaults in their place.
+    with tempfile.TemporaryDirectory() as folder:
+        PNDMScheduler(**SCHEDULER).save_pretrained(folder)
+        scheduler = PNDMScheduler.from_pretrained(folder)
+    return dict(unet=round_to_half(model), vae=vae(), text_encoder=text_encoder(), scheduler=scheduler)
