@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "limn/base/named_table.h"
+#include "limn/image/unicode.h"
 #include "limn/schedulers/scheduler.h"
 
 namespace limn::engine {
@@ -26,6 +27,7 @@ void set_seed(GenerateRequest& request, const json::value& value) { request.seed
 
 using R = GenerateRequest;
 constexpr double kMostSide = 8192;
+constexpr size_t kMostText = 10'000;
 
 const RequestField kFields[] = {
     {.name = "prompt", .kind = FieldKind::Text, .help = "what to draw, in words", .set = set_text<&R::prompt>},
@@ -96,6 +98,14 @@ json::value number_of(const RequestField& field, const std::string& text) {
   return number;
 }
 
+/// The record inside a picture holds the texts, so they must be storable there.
+void check_text(const RequestField& field, std::string_view text) {
+  if (text.size() > kMostText)
+    refuse(field, "at most " + std::to_string(kMostText) + " bytes", std::to_string(text.size()));
+  if (!is_plain_utf8(text))
+    throw Error(ErrorCode::InvalidArgument, std::string(field.name), "is not valid UTF-8, or holds a NUL");
+}
+
 bool has_kind(const RequestField& field, const json::value& value) {
   switch (field.kind) {
     case FieldKind::Seed: return value.is_uint64() || (value.is_int64() && value.as_int64() >= 0);
@@ -115,6 +125,7 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
     const double number = value.to_number<double>();
     if (!(number >= field.least && number <= field.most)) refuse(field, expectation(field), plain(number));  // NaN too
   }
+  if (field.kind == FieldKind::Text) check_text(field, value.as_string());
   field.set(request, value);
 }
 

@@ -36,6 +36,9 @@ TEST(GenerateRequest, RefusesWithFieldExpectedAndFound) {
   EXPECT_EQ(refusal(R"({"strength": 7})"), "strength: expected a number from 0 to 1, found 7");
   EXPECT_EQ(refusal(R"({"seed": -1})"), "seed: expected an integer from 0 to 18446744073709551615, found -1");
   EXPECT_EQ(refusal(R"({"prompt": 1})"), "prompt: expected text, found 1");
+  EXPECT_EQ(refusal(R"({"prompt": "a\u0000b"})"), "prompt: is not valid UTF-8, or holds a NUL");
+  EXPECT_EQ(refusal("{\"prompt\": \"" + std::string(10'001, 'x') + "\"}"),
+            "prompt: expected at most 10000 bytes, found 10001");
   EXPECT_TRUE(refusal(R"({"stepps": 1})").starts_with("request: no 'stepps' (known: prompt, negative_prompt"));
 }
 

@@ -226,7 +226,7 @@ constexpr IdentifyRule kRules[] = {
      "sd1",
      "epsilon",
      {{{"conv_in.weight", kRank, 4},
-       {"*.attentions.*.proj_in.weight", kRank, 4},
+       {"*.attentions.*.proj_in.weight"},
        {"*.attn2.to_k.weight", kRank, 2},
        {"add_embedding.*", kAbsent}}}},
 

@@ -111,7 +111,8 @@ TEST(Pickle, TrainerObjectsAreKeptEmpty) {
 }
 
 TEST(Pickle, ReadsViewsWithTheirStridesAndOffsets) {
-  const Index index = parse(torch_file(dict("w", tensor(storage(4), 1, {2, 1}, {2, 7})), kFour));
+  const std::string file = torch_file(dict("w", tensor(storage(4), 1, {2, 1}, {2, 7})), kFour);
+  const Index index = parse(file);
   const TensorEntry& entry = index.tensors.at("w");
   EXPECT_EQ(entry.strides, (std::vector<int64_t>{2, 7}));
   ASSERT_EQ(entry.bytes.size(), 3 * sizeof(float));

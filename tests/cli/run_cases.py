@@ -7,16 +7,33 @@
     !stdout TEXT / !stderr TEXT              must not
     file NAME / !file NAME                   must exist / must not
     same A B                                 two files of equal bytes
+    near A B                                 two files of latents, within 1e-5 relative L2
 A line that starts with # is a comment. A shell runs the command, so pipes and redirections work.
 """
+import array
 import filecmp
+import math
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 program, here = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(__file__).resolve().parent
+environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
 goldens = here.parent / "goldens"
+
+
+def latents(path):
+    """The float32 values of the file's only tensor."""
+    data = path.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    return array.array("f", data[begin:])
+
+
+def distance(a, b):
+    """‖a − b‖ / ‖b‖"""
+    return math.dist(a, b) / math.hypot(*b)
 
 
 def check(word, rest, result, folder):
@@ -31,6 +48,9 @@ def check(word, rest, result, folder):
         return (folder / rest).exists() != negative, "files: " + ", ".join(sorted(p.name for p in folder.iterdir()))
     if kind == "same":
         return filecmp.cmp(*(folder / name for name in rest.split()), shallow=False), "they differ"
+    if kind == "near":
+        found = distance(*(latents(folder / name) for name in rest.split()))
+        return found < 1e-5, f"relative L2 {found}"
     raise SystemExit(f"no check '{word}'")
 
 
@@ -47,8 +67,8 @@ def run(case):
                 if not checked_exit and result.returncode != 0:
                     failures.append(f"{case.name}: exit {result.returncode} of: {command}\n{result.stderr}")
                 command = rest.replace("{goldens}", str(goldens))
-                result = subprocess.run(["bash", "-c", f'limn() {{ "{program}" "$@"; }}\n{command}'], cwd=folder,
-                                        capture_output=True, text=True, errors="replace", timeout=300)
+                result = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True,
+                                        text=True, errors="replace", timeout=300)
                 checked_exit = False
                 continue
             checked_exit |= word == "exit"
