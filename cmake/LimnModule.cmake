@@ -35,7 +35,8 @@ function(limn_test)
   target_link_libraries(${name}_test PRIVATE limn_${name} ${arg_LIBS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name}_test PRIVATE LIMN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name}_test)
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}")
+  # One thread a test: tests run side by side, and tiny models are slower with two.
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" ENVIRONMENT OMP_NUM_THREADS=1)
 endfunction()
 
 # limn_bench(LIBS <libraries…>): the folder's *_bench.cpp, as one Google Benchmark program, <folder>_bench.
@@ -64,7 +65,7 @@ function(limn_fuzz)
     get_filename_component(name ${source} NAME_WE)
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE limn_${folder} ${arg_LIBS} -fsanitize=fuzzer)
-    add_test(NAME ${name} COMMAND ${name} -max_total_time=10 -timeout=5 -rss_limit_mb=2048 -print_final_stats=0
+    add_test(NAME ${name} COMMAND ${name} -max_total_time=${LIMN_FUZZ_SECONDS} -timeout=5 -rss_limit_mb=2048 -print_final_stats=0
       -artifact_prefix=${CMAKE_BINARY_DIR}/ ${CMAKE_BINARY_DIR}/corpus/${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
     set_tests_properties(${name} PROPERTIES LABELS parsers)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})

@@ -10,11 +10,11 @@ python3 tools/check_layers.py
 python3 tools/check_docs.py
 
 echo "limn: building with sanitizers"
-cmake --preset asan >/dev/null
+cmake --preset asan -DLIMN_FUZZ_SECONDS="${LIMN_FUZZ_SECONDS:-10}" >/dev/null
 cmake --build --preset asan -j "$jobs" --target parsers -- --quiet
 echo "limn: building"
 cmake --preset release >/dev/null
 cmake --build --preset release -j "$jobs" -- --quiet
 
-ctest --test-dir build/asan --output-on-failure -L parsers
-ctest --test-dir build/release --output-on-failure
+ctest --test-dir build/asan --output-on-failure -j "$jobs" -L parsers
+ctest --test-dir build/release --output-on-failure -j "$jobs"

@@ -52,11 +52,11 @@ std::span<const Status> all_statuses();
 const Status& status_of(ErrorCode code);
 
 /// Checks what only a mistake in limn itself can break; never for input. Throws Error{Internal}.
-#define LIMN_CHECK(condition, message)                                                                  \
-  do {                                                                                                  \
-    if (!(condition))                                                                                   \
+#define LIMN_CHECK(condition, message)                                                                       \
+  do {                                                                                                       \
+    if (!(condition))                                                                                        \
       throw ::limn::Error(::limn::ErrorCode::Internal, std::string(__FILE__ ":") + std::to_string(__LINE__), \
-                          message, "this is a defect in limn; please report it");                       \
+                          message, "this is a defect in limn; please report it");                            \
   } while (false)
 
 }  // namespace limn

@@ -31,7 +31,8 @@ Error cannot_open(const fs::path& path, int error) {
 }
 
 Error cannot_write(const fs::path& path, int error) {
-  return {ErrorCode::InvalidArgument, path.string(), std::string("cannot be written: ") + std::strerror(error)};
+  return {ErrorCode::InvalidArgument, path.string(),
+          std::string("cannot be written: ") + std::strerror(error)};
 }
 
 size_t open_ordinary(const fs::path& path, Descriptor& file) {
@@ -118,7 +119,8 @@ void write_file_atomically(const fs::path& path, std::span<const std::byte> byte
 std::string sha256(std::span<const std::byte> bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;
-  LIMN_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest, &length, EVP_sha256(), nullptr) == 1, "EVP_Digest failed");
+  LIMN_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest, &length, EVP_sha256(), nullptr) == 1,
+             "EVP_Digest failed");
   return hex({digest, length});
 }
 

@@ -12,8 +12,8 @@
 
 namespace limn {
 
-/// A file's bytes, mapped read-only; private to this process, so later changes of the file on disk may or may not show.
-/// Immutable; safe to share. The mapping ends with the object.
+/// A file's bytes, mapped read-only; private to this process, so later changes of the file on disk may or may
+/// not show. Immutable; safe to share. The mapping ends with the object.
 class MappedFile {
  public:
   /// @throws Error{NotFound} when it is missing, Error{BadFile} when it is no ordinary, readable file
@@ -35,18 +35,19 @@ class MappedFile {
 /// The whole file. @throws Error{NotFound}, or Error{BadFile} when it is over `most` bytes or cannot be read.
 std::string read_file(const std::filesystem::path& path, size_t most);
 
-/// Writes a file that is there whole or not at all: `write` fills a temporary neighbour, which is flushed to disk and
-/// takes the name when `write` returns, and is removed when it throws. Makes the parent folder.
+/// Writes a file that is there whole or not at all: `write` fills a temporary neighbour, which is flushed to
+/// disk and takes the name when `write` returns, and is removed when it throws. Makes the parent folder.
 /// @throws Error{InvalidArgument} when the place cannot be written
-void write_file_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& write);
+void write_file_atomically(const std::filesystem::path& path,
+                           const std::function<void(std::ostream&)>& write);
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
 /// Lower-case hexadecimal SHA-256 (FIPS 180-4).
 std::string sha256(std::span<const std::byte> bytes);
 std::string sha256_of_file(const std::filesystem::path& path);
 
-/// The folder limn's own data files are in: $LIMN_DATA_DIR, else share/limn beside the program's bin/, else the
-/// source tree's data/ for a program that was built but not installed.
+/// The folder limn's own data files are in: $LIMN_DATA_DIR, else share/limn beside the program's bin/, else
+/// the source tree's data/ for a program that was built but not installed.
 std::filesystem::path data_folder();
 
 }  // namespace limn

@@ -76,8 +76,9 @@ json::parse_options options() {
   return options;
 }
 
-/// Python's json module writes -Infinity, which diffusers' configurations hold. The same text with a number out of
-/// double's range in its place, of equal length so that offsets stay; empty when there is nothing to replace.
+/// Python's json module writes -Infinity, which diffusers' configurations hold. The same text with a number
+/// out of double's range in its place, of equal length so that offsets stay; empty when there is nothing to
+/// replace.
 std::string with_plain_infinities(std::string_view text) {
   constexpr std::string_view kWord = "Infinity", kNumber = "1e999999";
   if (text.find(kWord) == std::string_view::npos) return {};

@@ -31,16 +31,17 @@ std::string to_text(const json::value& value);
 /// Text with line breaks, two spaces a level, keys in the order of the object.
 std::string to_pretty_text(const json::value& value);
 
-/// Typed reading of one JSON object's fields; absent and null fields give the fallback, a wrong type or a value
-/// out of range is Error{BadFile} at "where: field". Remembers what was asked for, so that unread() can tell what
-/// was ignored. One thread at a time; the object must outlive it.
+/// Typed reading of one JSON object's fields; absent and null fields give the fallback, a wrong type or a
+/// value out of range is Error{BadFile} at "where: field". Remembers what was asked for, so that unread() can
+/// tell what was ignored. One thread at a time; the object must outlive it.
 class Fields {
  public:
   Fields(const json::object& object, std::string where) : object_(object), where_(std::move(where)) {}
 
   bool has(std::string_view key) const;  // present and not null
   bool boolean(std::string_view key, bool fallback) const;
-  int64_t integer(std::string_view key, int64_t fallback, int64_t least = INT64_MIN, int64_t most = INT64_MAX) const;
+  int64_t integer(std::string_view key, int64_t fallback, int64_t least = INT64_MIN,
+                  int64_t most = INT64_MAX) const;
   double number(std::string_view key, double fallback) const;  // always finite
   std::optional<double> optional_number(std::string_view key) const;
   std::optional<int64_t> optional_integer(std::string_view key) const;
@@ -49,7 +50,8 @@ class Fields {
   std::vector<double> numbers(std::string_view key, std::vector<double> fallback) const;
   std::vector<std::string> strings(std::string_view key, std::vector<std::string> fallback) const;
   /// An array of `count` integers, or one integer that stands for all.
-  std::vector<int64_t> integer_or_list(std::string_view key, size_t count, std::vector<int64_t> fallback) const;
+  std::vector<int64_t> integer_or_list(std::string_view key, size_t count,
+                                       std::vector<int64_t> fallback) const;
   std::vector<bool> boolean_or_list(std::string_view key, size_t count, bool fallback) const;
   /// One of `allowed`, else Error{Unsupported} that lists them.
   std::string one_of(std::string_view key, std::string_view fallback,

@@ -9,7 +9,8 @@
 
 namespace limn::cli {
 
-/// One sub-command: add() declares its options on `app` and returns what to run, which returns the exit status.
+/// One sub-command: add() declares its options on `app` and returns what to run, which returns the exit
+/// status.
 struct Command {
   std::string_view name;
   std::string_view help;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "limn/models/convert.h"
+
 #include <iostream>
 #include <memory>
 
 #include "limn/base/error.h"
 #include "limn/cli/command.h"
-#include "limn/models/convert.h"
 
 namespace limn::cli {
 namespace {
@@ -12,7 +13,8 @@ namespace {
 weights::DType dtype_named(const std::string& name) {
   for (const weights::DTypeInfo& info : weights::all_dtypes())
     if (info.long_name == name) return info.dtype;
-  throw Error(ErrorCode::InvalidArgument, "dtype", "no '" + name + "'", "known: float32, float16, bfloat16, float64");
+  throw Error(ErrorCode::InvalidArgument, "dtype", "no '" + name + "'",
+              "known: float32, float16, bfloat16, float64");
 }
 
 }  // namespace
@@ -24,7 +26,8 @@ std::function<int()> add_convert(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   app.add_option("in", options->in, "diffusers folder, .safetensors, .ckpt, .pt or .bin")->required();
-  app.add_option("out", options->out, "a name that ends in .safetensors, or a folder in diffusers' layout")->required();
+  app.add_option("out", options->out, "a name that ends in .safetensors, or a folder in diffusers' layout")
+      ->required();
   app.add_option("--dtype", options->dtype, "float32, float16, bfloat16 or float64 (default: as it is)");
   app.add_flag("--force", options->force, "overwrite what exists");
   app.add_flag("--quiet", options->quiet, "print nothing but errors");

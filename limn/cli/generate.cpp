@@ -25,7 +25,8 @@ struct Options {
   bool preview = false, json = false, quiet = false, force = false;
 };
 
-/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives. A second one ends the program at once.
+/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives. A second one ends the program at
+/// once.
 class StopOnSignal {
  public:
   StopOnSignal() {
@@ -112,12 +113,30 @@ int generate(const Options& options) {
   for (size_t i = 0; i < pictures.size(); ++i) {
     write_text(files[i].path, pictures[i].encode(files[i].format));
     if (options.preview) std::filesystem::remove(preview_path(files[i].path));
-    if (options.json) std::cout << json::value(report_of(pictures[i], files[i].path)) << "\n";
-    else if (!options.quiet) std::cout << files[i].path.string() << "\n";
+    if (options.json)
+      std::cout << json::value(report_of(pictures[i], files[i].path)) << "\n";
+    else if (!options.quiet)
+      std::cout << files[i].path.string() << "\n";
   }
   if (!options.quiet && !options.json)
-    for (const std::string& warning : pictures.front().record.warnings) std::cerr << "limn: warning: " << warning << "\n";
+    for (const std::string& warning : pictures.front().record.warnings)
+      std::cerr << "limn: warning: " << warning << "\n";
   return 0;
+}
+
+std::string_view type_name_of(const engine::RequestField& field) {
+  if (field.name == "prompt") return "PROMPT";
+  switch (field.kind) {
+    case engine::FieldKind::Path:
+      return "PATH";
+    case engine::FieldKind::Integer:
+    case engine::FieldKind::Seed:
+      return "N";
+    case engine::FieldKind::Number:
+      return "X";
+    default:
+      return field.choices ? "NAME" : "TEXT";
+  }
 }
 
 }  // namespace
@@ -130,12 +149,15 @@ std::function<int()> add_generate(CLI::App& app) {
     const std::string name = field.name == "prompt" ? "prompt" : flag_of(field.name);
     CLI::Option* option = app.add_option_function<std::string>(
         name, [options, &field](const std::string& text) { options->fields[&field] = text; }, help);
-    if (field.name == "prompt") option->required()->type_name("PROMPT");
+    option->type_name(std::string(type_name_of(field)));
+    if (field.name == "prompt") option->required();
   }
-  app.add_option("-o,--output", options->output,
-                 "file, folder or template with {seed} and {index}; .png, .jpg or .webp (default: limn-{seed}.png)");
+  app.add_option(
+      "-o,--output", options->output,
+      "file, folder or template with {seed} and {index}; .png, .jpg or .webp (default: limn-{seed}.png)");
   app.add_option("--save-latents", options->save_latents, "write the final latents here, as safetensors");
-  app.add_option("--threads", options->threads, "for arithmetic (default: all cores)")->check(CLI::Range(1, 1024));
+  app.add_option("--threads", options->threads, "for arithmetic (default: all cores)")
+      ->check(CLI::Range(1, 1024));
   app.add_flag("--preview", options->preview, "keep NAME-preview.png up to date while drawing");
   app.add_flag("--force", options->force, "overwrite existing files");
   app.add_flag("--json", options->json, "print one JSON object a picture");

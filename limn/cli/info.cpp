@@ -18,7 +18,8 @@ struct Options {
 
 /// Pictures are told apart from tensor files by their first bytes.
 bool is_picture(std::span<const std::byte> bytes) {
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 12));
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<size_t>(bytes.size(), 12));
   return head.starts_with("\x89PNG") || head.starts_with("\xff\xd8\xff") ||
          (head.starts_with("RIFF") && head.substr(std::min<size_t>(head.size(), 8)) == "WEBP");
 }

@@ -15,7 +15,8 @@ namespace {
 
 bool replace(std::string& text, const std::string& placeholder, const std::string& value) {
   bool found = false;
-  for (size_t at = 0; (at = text.find(placeholder, at)) != std::string::npos; at += value.size(), found = true)
+  for (size_t at = 0; (at = text.find(placeholder, at)) != std::string::npos;
+       at += value.size(), found = true)
     text.replace(at, placeholder.size(), value);
   return found;
 }
@@ -29,12 +30,14 @@ std::string format_of(const fs::path& path) {
     if (format.extension == extension) return std::string(format.name);
     known += (known.empty() ? "" : ", ") + std::string(format.extension);
   }
-  throw Error(ErrorCode::InvalidArgument, "output", path.string() + " does not end in a picture format", "known: " + known);
+  throw Error(ErrorCode::InvalidArgument, "output", path.string() + " does not end in a picture format",
+              "known: " + known);
 }
 
 void check_writable(const fs::path& path, bool force) {
   std::error_code code;
-  if (fs::is_directory(path, code)) throw Error(ErrorCode::InvalidArgument, "output", path.string() + " is a folder");
+  if (fs::is_directory(path, code))
+    throw Error(ErrorCode::InvalidArgument, "output", path.string() + " is a folder");
   if (fs::exists(path, code) && !force)
     throw Error(ErrorCode::InvalidArgument, "output", path.string() + " exists", "--force overwrites it");
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
@@ -49,7 +52,8 @@ void check_writable(const fs::path& path, bool force) {
 std::vector<OutputPath> output_paths(const std::string& output, uint64_t seed, int64_t count, bool force) {
   std::error_code code;
   std::string pattern = output.empty() ? "limn-{seed}.png" : output;
-  if (pattern.ends_with('/') || fs::is_directory(pattern, code)) pattern = (fs::path(pattern) / "limn-{seed}.png").string();
+  if (pattern.ends_with('/') || fs::is_directory(pattern, code))
+    pattern = (fs::path(pattern) / "limn-{seed}.png").string();
 
   std::vector<OutputPath> out;
   for (int64_t i = 0; i < count; ++i) {

@@ -13,9 +13,12 @@ struct OutputPath {
 };
 
 /// Where the pictures of a request go, checked before any work is done.
-/// @param output  a file; a folder (existing, or ending in '/'), which gets limn-SEED.png; or a template with {seed}
-///                and {index}. Empty: limn-{seed}.png here. Several pictures to one file name get name-0.png, …
-/// @throws Error{InvalidArgument}: a file exists and not `force`, its format is unknown, or its folder cannot be written
+/// @param output  a file; a folder (existing, or ending in '/'), which gets limn-SEED.png; or a template with
+/// {seed}
+///                and {index}. Empty: limn-{seed}.png here. Several pictures to one file name get name-0.png,
+///                …
+/// @throws Error{InvalidArgument}: a file exists and not `force`, its format is unknown, or its folder cannot
+/// be written
 std::vector<OutputPath> output_paths(const std::string& output, uint64_t seed, int64_t count, bool force);
 
 }  // namespace limn::cli

@@ -14,7 +14,8 @@ std::string duration(double seconds) {
   if (seconds < 60)
     std::snprintf(text, sizeof text, "%.0f s", seconds);
   else
-    std::snprintf(text, sizeof text, "%d min %02d s", static_cast<int>(seconds) / 60, static_cast<int>(seconds) % 60);
+    std::snprintf(text, sizeof text, "%d min %02d s", static_cast<int>(seconds) / 60,
+                  static_cast<int>(seconds) % 60);
   return text;
 }
 
@@ -37,15 +38,18 @@ void ProgressBar::show(const engine::Progress& progress) {
   } else {
     constexpr int64_t kWidth = 30;
     if (progress.done == 1) first_step_ = std::chrono::steady_clock::now();
-    const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - first_step_).count();
+    const double elapsed =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - first_step_).count();
     std::string left;
     if (progress.done > 1)
-      left = ", " + duration(elapsed / static_cast<double>(progress.done - 1) *
-                             static_cast<double>(progress.total - progress.done)) + " left";
+      left = ", " +
+             duration(elapsed / static_cast<double>(progress.done - 1) *
+                      static_cast<double>(progress.total - progress.done)) +
+             " left";
     const auto filled = static_cast<size_t>(kWidth * progress.done / progress.total);
     const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
-    std::fprintf(stderr, "\r\033[K[%s] step %lld of %lld%s", bar.c_str(), static_cast<long long>(progress.done),
-                 static_cast<long long>(progress.total), left.c_str());
+    std::fprintf(stderr, "\r\033[K[%s] step %lld of %lld%s", bar.c_str(),
+                 static_cast<long long>(progress.done), static_cast<long long>(progress.total), left.c_str());
   }
   std::fflush(stderr);
 }

@@ -17,7 +17,8 @@ class ProgressBar {
  private:
   bool active_;
   bool drawn_ = false;
-  std::chrono::steady_clock::time_point first_step_;  // when the first step ended: it alone pays for warming up
+  std::chrono::steady_clock::time_point
+      first_step_;  // when the first step ended: it alone pays for warming up
 };
 
 }  // namespace limn::cli

@@ -39,8 +39,8 @@ Latents to_latents(const at::Tensor& latents) {
 struct Engine::State {
   ModelCache models;
 
-  std::vector<Picture> generate(const GenerateRequest& request, const models::LoadOptions& options, std::stop_token stop,
-                                const OnProgress& report);
+  std::vector<Picture> generate(const GenerateRequest& request, const models::LoadOptions& options,
+                                std::stop_token stop, const OnProgress& report);
 };
 
 Engine::Engine(int threads) : state_(std::make_unique<State>()) {
@@ -64,12 +64,14 @@ std::vector<Picture> Engine::generate(const GenerateRequest& request, std::stop_
     try {
       return state_->generate(request, options, stop, report);
     } catch (const NotFinite& problem) {
-      if (options.dtype == at::kFloat) throw Error(ErrorCode::BadFile, problem.where, "the model made numbers that are not finite");
+      if (options.dtype == at::kFloat)
+        throw Error(ErrorCode::BadFile, problem.where, "the model made numbers that are not finite");
       options.dtype = at::kFloat;
     }
     auto pictures = state_->generate(request, options, stop, report);
     for (Picture& picture : pictures)
-      picture.record.warnings.push_back("dtype: " + request.dtype + " gave numbers that are not finite; done again in float32");
+      picture.record.warnings.push_back("dtype: " + request.dtype +
+                                        " gave numbers that are not finite; done again in float32");
     return pictures;
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
@@ -77,12 +79,14 @@ std::vector<Picture> Engine::generate(const GenerateRequest& request, std::stop_
       throw Error(ErrorCode::OutOfMemory, "generate", what, "ask for a smaller picture or fewer of them");
     throw Error(ErrorCode::Internal, "generate", what, "please report it");
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::OutOfMemory, "generate", "not enough memory", "ask for a smaller picture or fewer of them");
+    throw Error(ErrorCode::OutOfMemory, "generate", "not enough memory",
+                "ask for a smaller picture or fewer of them");
   }
 }
 
-std::vector<Picture> Engine::State::generate(const GenerateRequest& request, const models::LoadOptions& options,
-                                             std::stop_token stop, const OnProgress& report) {
+std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
+                                             const models::LoadOptions& options, std::stop_token stop,
+                                             const OnProgress& report) {
   report({.stage = Progress::Stage::Load});
   const auto started = std::chrono::steady_clock::now();
   const LoadedModel loaded = models.get(request.model, options);
@@ -113,7 +117,8 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request, con
     const pipelines::Generated generated = generate_latents(model, *scheduler, args);
     if (!all_finite(generated.latents)) throw NotFinite{"latents"};
     for (int64_t i = 0; i < batch; ++i) {
-      report({.stage = Progress::Stage::Decode, .done = first + i, .total = run.count, .first_picture = first});
+      report(
+          {.stage = Progress::Stage::Decode, .done = first + i, .total = run.count, .first_picture = first});
       const auto decode_started = std::chrono::steady_clock::now();
       const at::Tensor latents = generated.latents.slice(0, i, i + 1);
       const at::Tensor pixels = pipelines::decode_latents(*model.vae, latents, {}, stop);

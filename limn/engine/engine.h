@@ -14,7 +14,8 @@
 
 namespace limn::engine {
 
-/// Where the time of a request went, in seconds. Encoding and denoising are shared by the pictures of a batch.
+/// Where the time of a request went, in seconds. Encoding and denoising are shared by the pictures of a
+/// batch.
 struct Timings {
   double load = 0, encode = 0, denoise = 0, decode = 0;
 };
@@ -53,7 +54,8 @@ class Engine {
   explicit Engine(int threads = 0);
   ~Engine();
 
-  /// @throws Error: InvalidArgument naming the field, NotFound, BadFile, Unsupported, Cancelled (stop was requested;
+  /// @throws Error: InvalidArgument naming the field, NotFound, BadFile, Unsupported, Cancelled (stop was
+  /// requested;
   ///         nothing is kept), OutOfMemory
   std::vector<Picture> generate(const GenerateRequest& request, std::stop_token stop = {},
                                 const OnProgress& on_progress = {});

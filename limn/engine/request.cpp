@@ -23,70 +23,134 @@ template <auto Member>
 void set_number(GenerateRequest& request, const json::value& value) {
   request.*Member = value.to_number<double>();
 }
-void set_seed(GenerateRequest& request, const json::value& value) { request.seed = value.to_number<uint64_t>(); }
+void set_seed(GenerateRequest& request, const json::value& value) {
+  request.seed = value.to_number<uint64_t>();
+}
 
 using R = GenerateRequest;
 constexpr double kMostSide = 8192;
 constexpr size_t kMostText = 10'000;
 
 const RequestField kFields[] = {
-    {.name = "prompt", .kind = FieldKind::Text, .help = "what to draw, in words", .set = set_text<&R::prompt>},
-    {.name = "negative_prompt", .kind = FieldKind::Text, .help = "what to keep out (needs guidance_scale above 1)",
+    {.name = "prompt",
+     .kind = FieldKind::Text,
+     .help = "what to draw, in words",
+     .set = set_text<&R::prompt>},
+    {.name = "negative_prompt",
+     .kind = FieldKind::Text,
+     .help = "what to keep out (needs guidance_scale above 1)",
      .set = set_text<&R::negative_prompt>},
-    {.name = "model", .kind = FieldKind::Path,
-     .help = "diffusers folder, .safetensors or .ckpt (default: the embedded model)", .set = set_text<&R::model>},
-    {.name = "width", .kind = FieldKind::Integer, .help = "pixels, a multiple of 8 (default: the model's own size)",
-     .least = 8, .most = kMostSide, .set = set_integer<&R::width>},
-    {.name = "height", .kind = FieldKind::Integer, .help = "pixels, a multiple of 8 (default: the model's own size)",
-     .least = 8, .most = kMostSide, .set = set_integer<&R::height>},
-    {.name = "steps", .kind = FieldKind::Integer, .help = "denoising steps (default: the model's, or 50)", .least = 1,
-     .most = 1000, .set = set_integer<&R::steps>},
-    {.name = "guidance_scale", .kind = FieldKind::Number,
-     .help = "how strictly to follow the prompt; 1 and less: guidance off (default: the model's, or 7.5)", .least = 0,
-     .most = 1000, .set = set_number<&R::guidance_scale>},
-    {.name = "scheduler", .kind = FieldKind::Text, .help = "step rule (default: the model's)",
-     .choices = [] { return names_of(schedulers::all()); }, .set = set_text<&R::scheduler>},
-    {.name = "schedule", .kind = FieldKind::Text, .help = "spacing of the noise levels (default: the model's)",
-     .choices = [] { return names_of(schedulers::all_schedules()); }, .set = set_text<&R::schedule>},
-    {.name = "eta", .kind = FieldKind::Number, .help = "DDIM's share of fresh noise, 0 to 1 (default: 0)", .least = 0,
-     .most = 1, .set = set_number<&R::eta>},
-    {.name = "seed", .kind = FieldKind::Seed,
-     .help = "of the first picture; picture i has seed + i (default: random)", .set = set_seed},
-    {.name = "count", .kind = FieldKind::Integer, .help = "number of pictures (default: 1)", .least = 1, .most = 1024,
+    {.name = "model",
+     .kind = FieldKind::Path,
+     .help = "diffusers folder, .safetensors or .ckpt (default: the embedded model)",
+     .set = set_text<&R::model>},
+    {.name = "width",
+     .kind = FieldKind::Integer,
+     .help = "pixels, a multiple of 8 (default: the model's own size)",
+     .least = 8,
+     .most = kMostSide,
+     .set = set_integer<&R::width>},
+    {.name = "height",
+     .kind = FieldKind::Integer,
+     .help = "pixels, a multiple of 8 (default: the model's own size)",
+     .least = 8,
+     .most = kMostSide,
+     .set = set_integer<&R::height>},
+    {.name = "steps",
+     .kind = FieldKind::Integer,
+     .help = "denoising steps (default: the model's, or 50)",
+     .least = 1,
+     .most = 1000,
+     .set = set_integer<&R::steps>},
+    {.name = "guidance_scale",
+     .kind = FieldKind::Number,
+     .help = "how strictly to follow the prompt; 1 and less: guidance off (default: the model's, or 7.5)",
+     .least = 0,
+     .most = 1000,
+     .set = set_number<&R::guidance_scale>},
+    {.name = "scheduler",
+     .kind = FieldKind::Text,
+     .help = "step rule (default: the model's)",
+     .choices = [] { return names_of(schedulers::all()); },
+     .set = set_text<&R::scheduler>},
+    {.name = "schedule",
+     .kind = FieldKind::Text,
+     .help = "spacing of the noise levels (default: the model's)",
+     .choices = [] { return names_of(schedulers::all_schedules()); },
+     .set = set_text<&R::schedule>},
+    {.name = "eta",
+     .kind = FieldKind::Number,
+     .help = "DDIM's share of fresh noise, 0 to 1 (default: 0)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::eta>},
+    {.name = "seed",
+     .kind = FieldKind::Seed,
+     .help = "of the first picture; picture i has seed + i (default: random)",
+     .set = set_seed},
+    {.name = "count",
+     .kind = FieldKind::Integer,
+     .help = "number of pictures (default: 1)",
+     .least = 1,
+     .most = 1024,
      .set = set_integer<&R::count>},
-    {.name = "clip_skip", .kind = FieldKind::Integer,
-     .help = "layers of the text encoder to leave out, as diffusers counts (default: 0)", .least = 0, .most = 255,
+    {.name = "clip_skip",
+     .kind = FieldKind::Integer,
+     .help = "layers of the text encoder to leave out, as diffusers counts (default: 0)",
+     .least = 0,
+     .most = 255,
      .set = set_integer<&R::clip_skip>},
-    {.name = "init_image", .kind = FieldKind::Path, .help = "picture to start from (image to image)",
+    {.name = "init_image",
+     .kind = FieldKind::Path,
+     .help = "picture to start from (image to image)",
      .set = set_text<&R::init_image>},
-    {.name = "strength", .kind = FieldKind::Number,
-     .help = "how far to change init_image: 0 keeps it, 1 forgets it (default: 0.8)", .least = 0, .most = 1,
+    {.name = "strength",
+     .kind = FieldKind::Number,
+     .help = "how far to change init_image: 0 keeps it, 1 forgets it (default: 0.8)",
+     .least = 0,
+     .most = 1,
      .set = set_number<&R::strength>},
-    {.name = "init_latents", .kind = FieldKind::Path,
+    {.name = "init_latents",
+     .kind = FieldKind::Path,
      .help = "safetensors with 'latents', float32 [pictures, channels, h, w], used as the unit noise",
      .set = set_text<&R::init_latents>},
-    {.name = "compat", .kind = FieldKind::Text, .help = "whose conventions to follow (default: diffusers)",
-     .choices = [] { return std::string("diffusers"); }, .set = set_text<&R::compat>},
-    {.name = "device", .kind = FieldKind::Text, .help = "cpu, cuda or cuda:N (default: cpu)",
+    {.name = "compat",
+     .kind = FieldKind::Text,
+     .help = "whose conventions to follow (default: diffusers)",
+     .choices = [] { return std::string("diffusers"); },
+     .set = set_text<&R::compat>},
+    {.name = "device",
+     .kind = FieldKind::Text,
+     .help = "cpu, cuda or cuda:N (default: cpu)",
      .set = set_text<&R::device>},
-    {.name = "dtype", .kind = FieldKind::Text, .help = "arithmetic (default: auto, which is float32 on a CPU)",
-     .choices = [] { return std::string("auto, float32, bfloat16, float16"); }, .set = set_text<&R::dtype>},
+    {.name = "dtype",
+     .kind = FieldKind::Text,
+     .help = "arithmetic (default: auto, which is float32 on a CPU)",
+     .choices = [] { return std::string("auto, float32, bfloat16, float16"); },
+     .set = set_text<&R::dtype>},
 };
 
 [[noreturn]] void refuse(const RequestField& field, const std::string& expected, const std::string& found) {
-  throw Error(ErrorCode::InvalidArgument, std::string(field.name), "expected " + expected + ", found " + found);
+  throw Error(ErrorCode::InvalidArgument, std::string(field.name),
+              "expected " + expected + ", found " + found);
 }
 
 std::string plain(double number) {
-  return std::abs(number) < 1e15 && number == std::trunc(number) ? std::to_string(static_cast<int64_t>(number)) : std::to_string(number);
+  return std::abs(number) < 1e15 && number == std::trunc(number)
+             ? std::to_string(static_cast<int64_t>(number))
+             : std::to_string(number);
 }
 
 std::string expectation(const RequestField& field) {
   switch (field.kind) {
-    case FieldKind::Seed: return "an integer from 0 to 18446744073709551615";
-    case FieldKind::Integer: return "an integer from " + plain(field.least) + " to " + plain(field.most);
-    case FieldKind::Number: return "a number from " + plain(field.least) + " to " + plain(field.most);
-    default: return "text";
+    case FieldKind::Seed:
+      return "an integer from 0 to 18446744073709551615";
+    case FieldKind::Integer:
+      return "an integer from " + plain(field.least) + " to " + plain(field.most);
+    case FieldKind::Number:
+      return "a number from " + plain(field.least) + " to " + plain(field.most);
+    default:
+      return "text";
   }
 }
 
@@ -94,7 +158,8 @@ template <typename Number>
 json::value number_of(const RequestField& field, const std::string& text) {
   Number number{};
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (code != std::errc() || end != text.data() + text.size()) refuse(field, expectation(field), "'" + text + "'");
+  if (code != std::errc() || end != text.data() + text.size())
+    refuse(field, expectation(field), "'" + text + "'");
   return number;
 }
 
@@ -108,10 +173,14 @@ void check_text(const RequestField& field, std::string_view text) {
 
 bool has_kind(const RequestField& field, const json::value& value) {
   switch (field.kind) {
-    case FieldKind::Seed: return value.is_uint64() || (value.is_int64() && value.as_int64() >= 0);
-    case FieldKind::Integer: return value.is_int64();
-    case FieldKind::Number: return value.is_number();
-    default: return value.is_string();
+    case FieldKind::Seed:
+      return value.is_uint64() || (value.is_int64() && value.as_int64() >= 0);
+    case FieldKind::Integer:
+      return value.is_int64();
+    case FieldKind::Number:
+      return value.is_number();
+    default:
+      return value.is_string();
   }
 }
 
@@ -123,7 +192,8 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
   if (!has_kind(field, value)) refuse(field, expectation(field), to_text(value));
   if (field.kind == FieldKind::Integer || field.kind == FieldKind::Number) {
     const double number = value.to_number<double>();
-    if (!(number >= field.least && number <= field.most)) refuse(field, expectation(field), plain(number));  // NaN too
+    if (!(number >= field.least && number <= field.most))
+      refuse(field, expectation(field), plain(number));  // NaN too
   }
   if (field.kind == FieldKind::Text) check_text(field, value.as_string());
   field.set(request, value);
@@ -131,17 +201,22 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
 
 void set_field_from_text(GenerateRequest& request, const RequestField& field, const std::string& text) {
   switch (field.kind) {
-    case FieldKind::Seed: return set_field(request, field, number_of<uint64_t>(field, text));
-    case FieldKind::Integer: return set_field(request, field, number_of<int64_t>(field, text));
-    case FieldKind::Number: return set_field(request, field, number_of<double>(field, text));
-    default: return set_field(request, field, json::value(text));
+    case FieldKind::Seed:
+      return set_field(request, field, number_of<uint64_t>(field, text));
+    case FieldKind::Integer:
+      return set_field(request, field, number_of<int64_t>(field, text));
+    case FieldKind::Number:
+      return set_field(request, field, number_of<double>(field, text));
+    default:
+      return set_field(request, field, json::value(text));
   }
 }
 
 GenerateRequest request_from_json(const json::object& object) {
   GenerateRequest request;
   for (const auto& [key, value] : object)
-    set_field(request, find_named(request_fields(), std::string_view(key.data(), key.size()), "request"), value);
+    set_field(request, find_named(request_fields(), std::string_view(key.data(), key.size()), "request"),
+              value);
   return request;
 }
 

@@ -36,8 +36,8 @@ enum class FieldKind { Text, Path, Integer, Seed, Number };
 struct RequestField {
   std::string_view name;  // "guidance_scale"; on the command line "--guidance-scale"
   FieldKind kind;
-  std::string_view help;       // with unit and default
-  double least = 0, most = 0;  // of a number, inclusive
+  std::string_view help;               // with unit and default
+  double least = 0, most = 0;          // of a number, inclusive
   std::string (*choices)() = nullptr;  // of a text from a list: the known names, for the help
   void (*set)(GenerateRequest& request, const json::value& value);
 };

@@ -19,8 +19,11 @@ std::string refusal(const std::string& text) {
 }
 
 TEST(GenerateRequest, IsReadFromJsonByTheTable) {
-  const auto request = request_from_json(parse_json(R"({"prompt": "fog", "seed": 18446744073709551615, "steps": 9,
-      "guidance_scale": 3, "eta": 0.5, "model": "a/b", "width": 64})", "request").as_object());
+  const auto request =
+      request_from_json(parse_json(R"({"prompt": "fog", "seed": 18446744073709551615, "steps": 9,
+      "guidance_scale": 3, "eta": 0.5, "model": "a/b", "width": 64})",
+                                   "request")
+                            .as_object());
   EXPECT_EQ(request.prompt, "fog");
   EXPECT_EQ(request.seed, UINT64_MAX);
   EXPECT_EQ(request.steps, 9);
@@ -39,7 +42,8 @@ TEST(GenerateRequest, RefusesWithFieldExpectedAndFound) {
   EXPECT_EQ(refusal(R"({"prompt": "a\u0000b"})"), "prompt: is not valid UTF-8, or holds a NUL");
   EXPECT_EQ(refusal("{\"prompt\": \"" + std::string(10'001, 'x') + "\"}"),
             "prompt: expected at most 10000 bytes, found 10001");
-  EXPECT_TRUE(refusal(R"({"stepps": 1})").starts_with("request: no 'stepps' (known: prompt, negative_prompt"));
+  EXPECT_TRUE(
+      refusal(R"({"stepps": 1})").starts_with("request: no 'stepps' (known: prompt, negative_prompt"));
 }
 
 TEST(GenerateRequest, ReadsFlagsAsWholeNumbersOnly) {
@@ -61,7 +65,8 @@ TEST(RequestFields, EachHaveHelpAndASetter) {
   for (const RequestField& field : request_fields()) {
     EXPECT_FALSE(field.help.empty()) << field.name;
     EXPECT_NE(field.set, nullptr) << field.name;
-    if (field.kind == FieldKind::Integer || field.kind == FieldKind::Number) EXPECT_LT(field.least, field.most) << field.name;
+    if (field.kind == FieldKind::Integer || field.kind == FieldKind::Number)
+      EXPECT_LT(field.least, field.most) << field.name;
   }
 }
 

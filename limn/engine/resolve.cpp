@@ -59,13 +59,15 @@ void resolve_scheduler(const GenerateRequest& request, const models::Checkpoint&
   if (request.scheduler.empty()) {
     run.scheduler = find_class(own_class);
     if (!run.scheduler)
-      throw Error(ErrorCode::Unsupported, run.scheduler_where + ": _class_name", "no scheduler '" + own_class + "'",
+      throw Error(ErrorCode::Unsupported, run.scheduler_where + ": _class_name",
+                  "no scheduler '" + own_class + "'",
                   "choose one with --scheduler: " + names_of(schedulers::all()));
   } else {
     run.scheduler = &find_named(schedulers::all(), request.scheduler, "scheduler");
   }
   const schedulers::ScheduleEntry* schedule =
-      request.schedule.empty() ? nullptr : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
+      request.schedule.empty() ? nullptr
+                               : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
   run.scheduler_config = schedulers::config_for(*run.scheduler, own, schedule);
   set_as_pipeline_does(*run.scheduler, run.scheduler_config);
 }
@@ -80,7 +82,8 @@ void resolve_sizes(const GenerateRequest& request, const models::Model& model, R
   run.args.width = side_of(request.width, width, factor, "width");
   run.args.height = side_of(request.height, height, factor, "height");
   if (run.args.width * run.args.height > kMostPixelsPerBatch)
-    throw Error(ErrorCode::InvalidArgument, "width, height", "a picture of that many pixels is over the limit");
+    throw Error(ErrorCode::InvalidArgument, "width, height",
+                "a picture of that many pixels is over the limit");
 }
 
 void resolve_inputs(const GenerateRequest& request, Run& run) {
@@ -119,10 +122,12 @@ models::LoadOptions load_options_of(const GenerateRequest& request) {
   try {
     options.device = at::Device(request.device);
   } catch (const c10::Error&) {
-    throw Error(ErrorCode::InvalidArgument, "device", "no '" + request.device + "'", "known: cpu, cuda, cuda:N");
+    throw Error(ErrorCode::InvalidArgument, "device", "no '" + request.device + "'",
+                "known: cpu, cuda, cuda:N");
   }
   if (!options.device.is_cpu() && !options.device.is_cuda())
-    throw Error(ErrorCode::InvalidArgument, "device", "no '" + request.device + "'", "known: cpu, cuda, cuda:N");
+    throw Error(ErrorCode::InvalidArgument, "device", "no '" + request.device + "'",
+                "known: cpu, cuda, cuda:N");
   if (options.device.is_cuda() && !at::hasCUDA())
     throw Error(ErrorCode::Unsupported, "device", "this LibTorch sees no CUDA device", "use --device cpu");
   return options;
@@ -137,7 +142,8 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   resolve_inputs(request, run);
   resolve_sizes(request, model, run);
   resolve_scheduler(request, model.checkpoint, run);
-  run.settings = {.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps), .eta = request.eta};
+  run.settings = {.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps),
+                  .eta = request.eta};
 
   pipelines::GenerateArgs& args = run.args;
   args.prompt = request.prompt;
@@ -154,7 +160,8 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   if (seed > UINT64_MAX - static_cast<uint64_t>(request.count - 1))
     throw Error(ErrorCode::InvalidArgument, "seed", "seed + count passes 18446744073709551615");
   for (int64_t i = 0; i < request.count; ++i) args.seeds.push_back(seed + static_cast<uint64_t>(i));
-  if (args.init_latents.defined() && args.init_latents.dim() == 4 && args.init_latents.size(0) != request.count)
+  if (args.init_latents.defined() && args.init_latents.dim() == 4 &&
+      args.init_latents.size(0) != request.count)
     throw Error(ErrorCode::InvalidArgument, "init_latents",
                 "has " + std::to_string(args.init_latents.size(0)) + " pictures, count is " +
                     std::to_string(request.count));
@@ -192,7 +199,8 @@ std::unique_ptr<schedulers::Scheduler> Run::make_scheduler() const {
   return scheduler->make(scheduler_config, settings, scheduler_where);
 }
 
-provenance::GenerationRecord Run::record_of(int64_t picture, const std::vector<std::string>& more_warnings) const {
+provenance::GenerationRecord Run::record_of(int64_t picture,
+                                            const std::vector<std::string>& more_warnings) const {
   provenance::GenerationRecord out = record;
   out.seed = args.seeds[static_cast<size_t>(picture)];
   out.created = now_utc();

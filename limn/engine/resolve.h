@@ -34,7 +34,8 @@ struct Run {
 
   pipelines::GenerateArgs args_of(int64_t first, int64_t batch) const;
   std::unique_ptr<schedulers::Scheduler> make_scheduler() const;
-  provenance::GenerationRecord record_of(int64_t picture, const std::vector<std::string>& more_warnings) const;
+  provenance::GenerationRecord record_of(int64_t picture,
+                                         const std::vector<std::string>& more_warnings) const;
 };
 
 /// @throws Error{InvalidArgument} naming the field, Error{NotFound}, Error{BadFile}

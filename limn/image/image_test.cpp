@@ -231,8 +231,8 @@ TEST_P(PillowResize, GivesPillowsBits) {
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, PillowResize,
                          Values("L_16x16", "L_50x29", "RGB_16x11", "RGB_61x43", "RGB_61x20", "RGB_33x8",
-                                "RGB_33x21", "RGB_20x50", "RGB_37x8", "RGB_1x1",
-                                "RGBA_20x15", "RGBA_55x31", "RGBA_37x29"));
+                                "RGB_33x21", "RGB_20x50", "RGB_37x8", "RGB_1x1", "RGBA_20x15", "RGBA_55x31",
+                                "RGBA_37x29"));
 
 TEST(Resize, RefusesImpossibleSizes) {
   const Image image = gradient(8, 8, 3);

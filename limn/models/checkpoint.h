@@ -26,7 +26,7 @@ struct Checkpoint {
   std::map<std::string, Part> parts;  // "unet", "vae", "text_encoder", …
   json::object scheduler_config;      // as scheduler_config.json; the family's default for a single file
   std::filesystem::path tokenizer;    // folder with vocab.json and merges.txt, or tokenizer.json; empty: use
-                                    // the built-in one
+                                      // the built-in one
   std::vector<std::filesystem::path> files;  // weight files, in order of their path
   std::vector<std::string> warnings;         // what was left out or assumed, for the user
 };

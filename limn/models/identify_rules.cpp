@@ -501,8 +501,8 @@ constexpr AdapterFamilyRule kAdapterFamilies[] = {
 constexpr VariantRule kVariants[] = {
     {"inpaint", {{{"input_blocks.0.0.weight", 1, 9}}}},
     {"inpaint", {{{"conv_in.weight", 1, 9}}}},
-    {"instruct-pix2pix", {{{"input_blocks.0.0.weight", 1, 8}}}},
-    {"instruct-pix2pix", {{{"conv_in.weight", 1, 8}}}},
+    {"instruct-pix2pix", {{{"input_blocks.0.0.weight", 1, 8}, {"out.2.weight", 0, 4}}}},
+    {"instruct-pix2pix", {{{"conv_in.weight", 1, 8}, {"conv_out.weight", 0, 4}}}},
     {"depth", {{{"input_blocks.0.0.weight", 1, 5}}}},
     {"depth", {{{"conv_in.weight", 1, 5}}}},
     {"lcm", {{{"time_embed.cond_proj.weight"}}}},

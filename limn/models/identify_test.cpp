@@ -409,7 +409,9 @@ TEST(Identify, NamesTheVariantByTheInputChannels) {
   };
   EXPECT_EQ(variant({}), "");
   EXPECT_EQ(variant({{"input_blocks.0.0.weight", {320, 9, 3, 3}}}), "inpaint");
-  EXPECT_EQ(variant({{"input_blocks.0.0.weight", {320, 8, 3, 3}}}), "instruct-pix2pix");
+  EXPECT_EQ(variant({{"input_blocks.0.0.weight", {320, 8, 3, 3}}, {"out.2.weight", {4, 320, 3, 3}}}),
+            "instruct-pix2pix");
+  EXPECT_EQ(variant({{"input_blocks.0.0.weight", {320, 8, 3, 3}}, {"out.2.weight", {8, 320, 3, 3}}}), "");
   EXPECT_EQ(variant({{"input_blocks.0.0.weight", {320, 5, 3, 3}}}), "depth");
   EXPECT_EQ(variant({{"time_embed.cond_proj.weight", {320, 256}}}), "lcm");
 }

@@ -28,8 +28,8 @@ RequestDefaults read_defaults(const std::filesystem::path& folder) {
 
 /// Builds a part's module from its config and loads it.
 template <typename Module, typename Config>
-std::unique_ptr<const Module> build(const Checkpoint& checkpoint, const std::string& name, at::ScalarType dtype,
-                                    at::Device device) {
+std::unique_ptr<const Module> build(const Checkpoint& checkpoint, const std::string& name,
+                                    at::ScalarType dtype, at::Device device) {
   const Part& part = part_of(checkpoint, name);
   auto module = std::make_unique<Module>(Config::from_json(part.config, part.tensors.origin + ": config"));
   nn::load_parameters(*module, part.tensors, dtype, device, name);
@@ -49,18 +49,21 @@ std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions
       .loaded_as = options,
       .tokenizer = checkpoint.tokenizer.empty() ? text::CLIPTokenizer::built_in()
                                                 : text::CLIPTokenizer::from_folder(checkpoint.tokenizer),
-      .text_encoder = build<text::CLIPTextModel, text::CLIPTextConfig>(checkpoint, "text_encoder", options.dtype,
-                                                                       options.device),
-      .unet = build<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint, "unet", options.dtype, options.device),
+      .text_encoder = build<text::CLIPTextModel, text::CLIPTextConfig>(checkpoint, "text_encoder",
+                                                                       options.dtype, options.device),
+      .unet = build<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint, "unet", options.dtype,
+                                                                 options.device),
       .vae = build<AutoencoderKL, AutoencoderKLConfig>(checkpoint, "vae", vae_dtype, options.device)});
-  for (auto& [name, part] : checkpoint.parts) part.tensors.tensors.clear();  // the modules hold what is still used
+  for (auto& [name, part] : checkpoint.parts)
+    part.tensors.tensors.clear();  // the modules hold what is still used
   model->checkpoint = std::move(checkpoint);
 
   const auto context = model->unet->config().cross_attention_dim;
   if (context.front() != model->text_encoder->config().hidden_size)
     throw Error(ErrorCode::BadFile, model->checkpoint.path.string(),
                 "the U-Net's cross_attention_dim is " + std::to_string(context.front()) +
-                    ", the text encoder's hidden_size " + std::to_string(model->text_encoder->config().hidden_size));
+                    ", the text encoder's hidden_size " +
+                    std::to_string(model->text_encoder->config().hidden_size));
   if (model->tokenizer.size() > model->text_encoder->config().vocab_size ||
       model->tokenizer.max_length() > model->text_encoder->config().max_position_embeddings)
     throw Error(ErrorCode::BadFile, model->checkpoint.path.string(),

@@ -29,7 +29,8 @@ constexpr Activation kActivations[] = {
     {"silu", [](const at::Tensor& x) { return at::silu(x); }},
     {"swish", [](const at::Tensor& x) { return at::silu(x); }},
     {"gelu", [](const at::Tensor& x) { return at::gelu(x); }},
-    {"quick_gelu", [](const at::Tensor& x) { return x * at::sigmoid(x * 1.702); }},  // Hendrycks & Gimpel 2016, §2
+    {"quick_gelu",
+     [](const at::Tensor& x) { return x * at::sigmoid(x * 1.702); }},  // Hendrycks & Gimpel 2016, §2
     {"mish", [](const at::Tensor& x) { return at::mish(x); }},
     {"relu", [](const at::Tensor& x) { return at::relu(x); }},
 };
@@ -58,7 +59,9 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(gro
   register_parameter("bias", bias, {channels});
 }
 
-at::Tensor GroupNorm::forward(const at::Tensor& x) const { return at::group_norm(x, groups_, weight, bias, eps_); }
+at::Tensor GroupNorm::forward(const at::Tensor& x) const {
+  return at::group_norm(x, groups_, weight, bias, eps_);
+}
 
 LayerNorm::LayerNorm(int64_t features, double eps) : eps_(eps) {
   register_parameter("weight", weight, {features});
@@ -69,29 +72,37 @@ at::Tensor LayerNorm::forward(const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, weight, bias, eps_);
 }
 
-Embedding::Embedding(int64_t rows, int64_t features) { register_parameter("weight", weight, {rows, features}); }
+Embedding::Embedding(int64_t rows, int64_t features) {
+  register_parameter("weight", weight, {rows, features});
+}
 
 at::Tensor Embedding::forward(const at::Tensor& ids) const { return at::embedding(weight, ids); }
 
 ActivationFunction find_activation(std::string_view name, const std::string& where) {
   const std::span<const Activation> table(kActivations);
   if (const Activation* row = try_find_named(table, name)) return row->apply;
-  throw Error(ErrorCode::Unsupported, where, "no activation '" + std::string(name) + "'", "known: " + names_of(table));
+  throw Error(ErrorCode::Unsupported, where, "no activation '" + std::string(name) + "'",
+              "known: " + names_of(table));
 }
 
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, bool causal) {
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
+                     bool causal) {
   const auto split = [heads](const at::Tensor& x) {
-    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);  // [batch, heads, tokens, d]
+    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads})
+        .transpose(1, 2);  // [batch, heads, tokens, d]
   };
   const at::Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), {}, 0.0, causal);
   return out.transpose(1, 2).reshape(q.sizes());
 }
 
-at::Tensor timestep_embedding(const at::Tensor& timesteps, int64_t dim, bool flip_sin_to_cos, double freq_shift) {
+at::Tensor timestep_embedding(const at::Tensor& timesteps, int64_t dim, bool flip_sin_to_cos,
+                              double freq_shift) {
   const int64_t half = dim / 2;
   const at::Tensor exponent = at::arange(half, timesteps.options()) * -std::log(10000.0);
-  const at::Tensor angles = timesteps.unsqueeze(1) * at::exp(exponent / (static_cast<double>(half) - freq_shift));
-  return flip_sin_to_cos ? at::cat({angles.cos(), angles.sin()}, -1) : at::cat({angles.sin(), angles.cos()}, -1);
+  const at::Tensor angles =
+      timesteps.unsqueeze(1) * at::exp(exponent / (static_cast<double>(half) - freq_shift));
+  return flip_sin_to_cos ? at::cat({angles.cos(), angles.sin()}, -1)
+                         : at::cat({angles.sin(), angles.cos()}, -1);
 }
 
 }  // namespace limn::nn

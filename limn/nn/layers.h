@@ -79,12 +79,15 @@ ActivationFunction find_activation(std::string_view name, const std::string& whe
 /// @param k, v    [batch, context tokens, heads * d]
 /// @param causal  token i sees tokens ≤ i
 /// @return        [batch, tokens, heads * d]
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, bool causal = false);
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
+                     bool causal = false);
 
-/// Sinusoidal embedding of timesteps, as diffusers' get_timestep_embedding (Ho et al. 2020, after Vaswani et al. 2017).
+/// Sinusoidal embedding of timesteps, as diffusers' get_timestep_embedding (Ho et al. 2020, after Vaswani et
+/// al. 2017).
 /// @param timesteps  float32 [batch]
 /// @param dim        even
 /// @return           float32 [batch, dim]: sin then cos, or cos then sin with flip_sin_to_cos
-at::Tensor timestep_embedding(const at::Tensor& timesteps, int64_t dim, bool flip_sin_to_cos, double freq_shift);
+at::Tensor timestep_embedding(const at::Tensor& timesteps, int64_t dim, bool flip_sin_to_cos,
+                              double freq_shift);
 
 }  // namespace limn::nn

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layers a Stable Diffusion 1 U-Net spends its time in, at the sizes of a 512×512 picture with guidance.
-#include "limn/nn/layers.h"
-
 #include <ATen/ops/randn.h>
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
+
+#include "limn/nn/layers.h"
 
 namespace limn::nn {
 namespace {
@@ -24,17 +24,27 @@ void conv_3x3(benchmark::State& state) {
       static_cast<double>(state.iterations() * 2 * 2 * 9 * channels * channels * side * side) * 1e-9,
       benchmark::Counter::kIsRate);
 }
-BENCHMARK(conv_3x3)->Args({320, 64})->Args({640, 32})->Args({1280, 16})->Args({1280, 8})->Unit(benchmark::kMillisecond);
+BENCHMARK(conv_3x3)
+    ->Args({320, 64})
+    ->Args({640, 32})
+    ->Args({1280, 16})
+    ->Args({1280, 8})
+    ->Unit(benchmark::kMillisecond);
 
 void self_attention(benchmark::State& state) {
   const c10::InferenceMode inference;
   const int64_t tokens = state.range(0), channels = state.range(1);
   const at::Tensor x = at::randn({2, tokens, channels});
   for (auto _ : state) benchmark::DoNotOptimize(attention(x, x, x, 8));
-  state.counters["GFLOP/s"] = benchmark::Counter(
-      static_cast<double>(state.iterations() * 2 * 4 * tokens * tokens * channels) * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations() * 2 * 4 * tokens * tokens * channels) * 1e-9,
+                         benchmark::Counter::kIsRate);
 }
-BENCHMARK(self_attention)->Args({4096, 320})->Args({1024, 640})->Args({256, 1280})->Unit(benchmark::kMillisecond);
+BENCHMARK(self_attention)
+    ->Args({4096, 320})
+    ->Args({1024, 640})
+    ->Args({256, 1280})
+    ->Unit(benchmark::kMillisecond);
 
 void linear(benchmark::State& state) {
   const c10::InferenceMode inference;

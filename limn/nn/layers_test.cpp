@@ -25,8 +25,8 @@ at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
 }
 
 /// The definition, written out: softmax(QKᵀ/√d)V head by head.
-at::Tensor attention_by_definition(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
-                                   bool causal) {
+at::Tensor attention_by_definition(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   int64_t heads, bool causal) {
   const int64_t d = q.size(2) / heads;
   const auto split = [&](const at::Tensor& x) { return x.view({x.size(0), x.size(1), heads, d}); };
   at::Tensor scores = at::einsum("bihd,bjhd->bhij", {split(q), split(k)}) / std::sqrt(static_cast<double>(d));
@@ -37,8 +37,10 @@ at::Tensor attention_by_definition(const at::Tensor& q, const at::Tensor& k, con
 TEST(Attention, IsItsDefinition) {
   for (const bool causal : {false, true})
     for (const int64_t heads : {1, 5}) {
-      const at::Tensor q = noise({2, 7, 40}, 1), k = noise({2, causal ? 7 : 11, 40}, 2), v = noise(k.sizes(), 3);
-      EXPECT_TRUE(at::allclose(attention(q, k, v, heads, causal), attention_by_definition(q, k, v, heads, causal), 1e-5, 1e-6));
+      const at::Tensor q = noise({2, 7, 40}, 1), k = noise({2, causal ? 7 : 11, 40}, 2),
+                       v = noise(k.sizes(), 3);
+      EXPECT_TRUE(at::allclose(attention(q, k, v, heads, causal),
+                               attention_by_definition(q, k, v, heads, causal), 1e-5, 1e-6));
     }
 }
 
@@ -47,9 +49,12 @@ TEST(TimestepEmbedding, IsSinesAndCosinesOfFallingFrequency) {
   const at::Tensor plain = timestep_embedding(t, 6, false, 1), flipped = timestep_embedding(t, 6, true, 0);
   for (int64_t i = 0; i < 3; ++i) {
     // Vaswani et al. 2017, §3.5; freq_shift 1 makes the last frequency exactly 1/10000.
-    EXPECT_NEAR(plain[1][i].item<double>(), std::sin(7 * std::pow(10000.0, -static_cast<double>(i) / 2)), 1e-6);
-    EXPECT_NEAR(plain[1][i + 3].item<double>(), std::cos(7 * std::pow(10000.0, -static_cast<double>(i) / 2)), 1e-6);
-    EXPECT_NEAR(flipped[1][i].item<double>(), std::cos(7 * std::pow(10000.0, -static_cast<double>(i) / 3)), 1e-6);
+    EXPECT_NEAR(plain[1][i].item<double>(), std::sin(7 * std::pow(10000.0, -static_cast<double>(i) / 2)),
+                1e-6);
+    EXPECT_NEAR(plain[1][i + 3].item<double>(), std::cos(7 * std::pow(10000.0, -static_cast<double>(i) / 2)),
+                1e-6);
+    EXPECT_NEAR(flipped[1][i].item<double>(), std::cos(7 * std::pow(10000.0, -static_cast<double>(i) / 3)),
+                1e-6);
     EXPECT_EQ(flipped[0][i].item<double>(), 1.0);
   }
 }

@@ -39,7 +39,8 @@ void load_parameters(Module& module, const weights::Index& index, at::ScalarType
     if (!entry)
       missing.push_back(name);
     else if (at::IntArrayRef(entry->shape) != tensor->sizes())
-      misshaped.push_back(name + ": expected " + text_of(tensor->sizes()) + ", found " + text_of(entry->shape));
+      misshaped.push_back(name + ": expected " + text_of(tensor->sizes()) + ", found " +
+                          text_of(entry->shape));
     else if (!weights::info_of(entry->dtype).floating)
       misshaped.push_back(name + ": expected floating point, found " +
                           std::string(weights::info_of(entry->dtype).long_name));
@@ -52,7 +53,9 @@ void load_parameters(Module& module, const weights::Index& index, at::ScalarType
                     listed("unexpected", unexpected) + listed("of another shape or type", misshaped));
 
   for (const auto& [name, tensor] : parameters)
-    *tensor = weights::to_tensor(*index.find(name)).to(at::TensorOptions().dtype(dtype).device(device)).contiguous();
+    *tensor = weights::to_tensor(*index.find(name))
+                  .to(at::TensorOptions().dtype(dtype).device(device))
+                  .contiguous();
 }
 
 }  // namespace limn::nn

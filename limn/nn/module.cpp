@@ -7,7 +7,9 @@ namespace limn::nn {
 
 std::vector<NamedParameter> Module::parameters(const std::string& prefix) {
   std::vector<NamedParameter> out;
-  for_each_parameter(prefix, [&](const std::string& name, at::Tensor& tensor) { out.push_back({name, &tensor}); });
+  for_each_parameter(prefix, [&](const std::string& name, at::Tensor& tensor) {
+    out.push_back({name, &tensor});
+  });
   return out;
 }
 
@@ -23,6 +25,8 @@ void Module::register_parameter(std::string name, at::Tensor& tensor, std::initi
   parameters_.emplace_back(std::move(name), &tensor);
 }
 
-void Module::register_module(std::string name, Module& child) { children_.emplace_back(std::move(name), &child); }
+void Module::register_module(std::string name, Module& child) {
+  children_.emplace_back(std::move(name), &child);
+}
 
 }  // namespace limn::nn

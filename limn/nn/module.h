@@ -13,15 +13,16 @@
 
 namespace limn::nn {
 
-/// A parameter as its module sees it. Until it is loaded or initialised it is a meta tensor: shape without memory.
+/// A parameter as its module sees it. Until it is loaded or initialised it is a meta tensor: shape without
+/// memory.
 struct NamedParameter {
-  std::string name;     // dotted, as in diffusers' state dict
-  at::Tensor* tensor;   // owned by the module
+  std::string name;    // dotted, as in diffusers' state dict
+  at::Tensor* tensor;  // owned by the module
 };
 
-/// Base of everything with parameters. Modules register their parameters and children by the names diffusers' state
-/// dict uses, so that layout loads without a key table. Children are members, so a module neither moves nor copies.
-/// forward() of every module is const: a loaded module may be shared between threads.
+/// Base of everything with parameters. Modules register their parameters and children by the names diffusers'
+/// state dict uses, so that layout loads without a key table. Children are members, so a module neither moves
+/// nor copies. forward() of every module is const: a loaded module may be shared between threads.
 /// (torch::nn::Module is not used: its header costs 18 s a file and its layers' forward is not const.)
 class Module {
  public:

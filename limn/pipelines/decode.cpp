@@ -44,8 +44,8 @@ at::Tensor ramp(int64_t pixels, int64_t overlap) {
 
 }  // namespace
 
-at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& latents,
-                          const Tiling& tiling, std::stop_token stop) {
+at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& latents, const Tiling& tiling,
+                          std::stop_token stop) {
   const int64_t height = latents.size(2), width = latents.size(3), factor = vae.config().factor();
   if (std::max(height, width) <= tiling.largest_untiled) return decode(vae, latents);
 

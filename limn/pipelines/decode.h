@@ -19,11 +19,12 @@ struct Tiling {
 /// @param latents  float32 [1, channels, h, w], the denoiser's scale
 /// @return         float32 [1, 3, h * factor, w * factor], about [-1, 1]
 /// @throws Error{Cancelled} between tiles
-at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& latents,
-                          const Tiling& tiling, std::stop_token stop);
+at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& latents, const Tiling& tiling,
+                          std::stop_token stop);
 
-/// Previews without decoding: a linear map from a latent to its mean colour, fitted once to what the autoencoder makes
-/// of flat coloured squares. Costs one encoding of a 256×256 picture to make, nothing noticeable to use.
+/// Previews without decoding: a linear map from a latent to its mean colour, fitted once to what the
+/// autoencoder makes of flat coloured squares. Costs one encoding of a 256×256 picture to make, nothing
+/// noticeable to use.
 class LatentPreview {
  public:
   explicit LatentPreview(const models::AutoencoderKL& vae);

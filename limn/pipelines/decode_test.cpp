@@ -45,7 +45,8 @@ TEST(DecodeLatents, IsExactWhereOneTileIsEnough) {
   const c10::InferenceMode inference;
   const at::Tensor latents = embedded().vae->scale(embedded().vae->encode(picture(128)).mean);
   const at::Tensor whole = decode_latents(*embedded().vae, latents, {}, {});
-  const at::Tensor one_tile = decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 16}, {});
+  const at::Tensor one_tile =
+      decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 16}, {});
   EXPECT_TRUE(whole.allclose(one_tile, 1e-5, 1e-5));
 }
 
@@ -54,7 +55,8 @@ TEST(DecodeLatents, StopsBetweenTiles) {
   std::stop_source stop;
   stop.request_stop();
   const at::Tensor latents = embedded().vae->encode(picture(128)).mean;
-  EXPECT_THROW(decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 8, .overlap = 2}, stop.get_token()),
+  EXPECT_THROW(decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 8, .overlap = 2},
+                              stop.get_token()),
                Error);
 }
 

@@ -9,8 +9,8 @@
 
 namespace limn::pipelines {
 
-GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, at::Tensor positive, at::Tensor negative,
-                               double guidance_scale, int64_t batch)
+GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, at::Tensor positive,
+                               at::Tensor negative, double guidance_scale, int64_t batch)
     : unet_(unet), guidance_scale_(guidance_scale), guided_(negative.defined()) {
   const auto repeated = [batch](const at::Tensor& x) { return x.expand({batch, x.size(1), x.size(2)}); };
   context_ = guided_ ? at::cat({repeated(negative), repeated(positive)}, 0) : repeated(positive).contiguous();
@@ -19,8 +19,7 @@ GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, at::Ten
 at::Tensor GuidedDenoiser::forward(const at::Tensor& input, double timestep) const {
   const at::Tensor sample = (guided_ ? at::cat({input, input}, 0) : input).to(context_.options());
   const at::Tensor t = at::full({1}, timestep, context_.options().dtype(at::kFloat));
-  const at::Tensor output =
-      unet_.forward(sample, t, {.encoder_hidden_states = context_}).to(input.options());
+  const at::Tensor output = unet_.forward(sample, t, {.encoder_hidden_states = context_}).to(input.options());
   if (!guided_) return output;
   const auto halves = output.chunk(2, 0);  // unconditional, conditional
   return halves[0] + guidance_scale_ * (halves[1] - halves[0]);

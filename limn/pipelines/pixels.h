@@ -10,7 +10,8 @@ namespace limn::pipelines {
 /// 8-bit RGB to float32 [1, 3, height, width] in [-1, 1].
 at::Tensor to_pixels(const Image& image);
 
-/// float32 [1, 3, height, width], clamped to [-1, 1] and rounded, to 8-bit RGB, as diffusers' postprocess does.
+/// float32 [1, 3, height, width], clamped to [-1, 1] and rounded, to 8-bit RGB, as diffusers' postprocess
+/// does.
 Image to_image(const at::Tensor& pixels);
 
 }  // namespace limn::pipelines

@@ -28,30 +28,34 @@ class Stopwatch {
 };
 
 /// @return  [1, tokens, dim]
-at::Tensor encode_prompt(const models::Model& model, const std::string& prompt, const char* field, int64_t clip_skip,
-                         std::vector<std::string>& warnings) {
+at::Tensor encode_prompt(const models::Model& model, const std::string& prompt, const char* field,
+                         int64_t clip_skip, std::vector<std::string>& warnings) {
   const auto padded = model.tokenizer.encode_padded(prompt);
   if (!padded.dropped.empty())
-    warnings.push_back(std::string(field) + ": CLIP reads at most " + std::to_string(model.tokenizer.max_length() - 2) +
-                       " tokens; left out: \"" + padded.dropped + "\"");
+    warnings.push_back(std::string(field) + ": CLIP reads at most " +
+                       std::to_string(model.tokenizer.max_length() - 2) + " tokens; left out: \"" +
+                       padded.dropped + "\"");
   const at::Tensor ids = at::tensor(padded.ids, at::kLong).unsqueeze(0).to(model.loaded_as.device);
   return model.text_encoder->forward(ids, clip_skip);
 }
 
 std::vector<int64_t> latent_shape(const models::Model& model, const GenerateArgs& args) {
-  return {static_cast<int64_t>(args.seeds.size()), model.vae->config().latent_channels, args.height / model.factor(),
-          args.width / model.factor()};
+  return {static_cast<int64_t>(args.seeds.size()), model.vae->config().latent_channels,
+          args.height / model.factor(), args.width / model.factor()};
 }
 
 /// The latents a run starts from, noised to the level of its first step.
-at::Tensor initial_latents(const models::Model& model, const schedulers::Scheduler& scheduler, const GenerateArgs& args,
-                           const schedulers::NoiseSource& noise, size_t first_step) {
+at::Tensor initial_latents(const models::Model& model, const schedulers::Scheduler& scheduler,
+                           const GenerateArgs& args, const schedulers::NoiseSource& noise,
+                           size_t first_step) {
   const std::vector<int64_t> shape = latent_shape(model, args);
   if (args.init_latents.defined() && args.init_latents.sizes() != at::IntArrayRef(shape))
-    throw Error(ErrorCode::InvalidArgument, "init_latents",
-                "expected " + c10::str(at::IntArrayRef(shape)) + ", found " + c10::str(args.init_latents.sizes()));
+    throw Error(
+        ErrorCode::InvalidArgument, "init_latents",
+        "expected " + c10::str(at::IntArrayRef(shape)) + ", found " + c10::str(args.init_latents.sizes()));
   if (!args.init_image)
-    return (args.init_latents.defined() ? args.init_latents : noise.draw(shape)) * scheduler.init_noise_sigma();
+    return (args.init_latents.defined() ? args.init_latents : noise.draw(shape)) *
+           scheduler.init_noise_sigma();
 
   const at::Tensor pixels = to_pixels(resize_lanczos(to_rgb(*args.init_image), static_cast<int>(args.width),
                                                      static_cast<int>(args.height)))
@@ -59,7 +63,8 @@ at::Tensor initial_latents(const models::Model& model, const schedulers::Schedul
   const models::DiagonalGaussian posterior = model.vae->encode(pixels);
   const at::Tensor draw = noise.draw(shape).to(posterior.mean.options());  // each generator's first draw
   const at::Tensor original = model.vae->scale(posterior.sample(draw)).to(at::kCPU, at::kFloat);
-  return scheduler.add_noise(original, args.init_latents.defined() ? args.init_latents : noise.draw(shape), first_step);
+  return scheduler.add_noise(original, args.init_latents.defined() ? args.init_latents : noise.draw(shape),
+                             first_step);
 }
 
 }  // namespace
@@ -70,7 +75,8 @@ size_t first_step_of(double strength, int64_t num_inference_steps, const schedul
   return static_cast<size_t>((num_inference_steps - steps) * scheduler.order());
 }
 
-Generated generate_latents(const models::Model& model, schedulers::Scheduler& scheduler, const GenerateArgs& args) {
+Generated generate_latents(const models::Model& model, schedulers::Scheduler& scheduler,
+                           const GenerateArgs& args) {
   Generated out;
   Stopwatch watch;
   const size_t first_step =
@@ -92,12 +98,13 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
   const auto noise = schedulers::NoiseSource::seeded(args.seeds);
   const auto batch = static_cast<int64_t>(args.seeds.size());
   const GuidedDenoiser denoiser(*model.unet, positive, negative, args.guidance_scale, batch);
-  out.latents = denoise(initial_latents(model, scheduler, args, noise, first_step), {.denoiser = denoiser,
-                                                                                     .scheduler = scheduler,
-                                                                                     .noise = noise,
-                                                                                     .first_step = first_step,
-                                                                                     .stop = args.stop,
-                                                                                     .on_step = args.on_step});
+  out.latents =
+      denoise(initial_latents(model, scheduler, args, noise, first_step), {.denoiser = denoiser,
+                                                                           .scheduler = scheduler,
+                                                                           .noise = noise,
+                                                                           .first_step = first_step,
+                                                                           .stop = args.stop,
+                                                                           .on_step = args.on_step});
   out.denoise_seconds = watch.lap();
   return out;
 }

@@ -34,11 +34,13 @@ struct Generated {
   double encode_seconds = 0, denoise_seconds = 0;
 };
 
-/// Text to image, and image to image when init_image is given; equal to diffusers' StableDiffusionPipeline and
-/// StableDiffusionImg2ImgPipeline with a list of CPU generators, one a seed.
+/// Text to image, and image to image when init_image is given; equal to diffusers' StableDiffusionPipeline
+/// and StableDiffusionImg2ImgPipeline with a list of CPU generators, one a seed.
 /// @param scheduler  made for this run
-/// @throws Error{Cancelled}; Error{InvalidArgument} for latents of another shape or a strength that leaves no step
-Generated generate_latents(const models::Model& model, schedulers::Scheduler& scheduler, const GenerateArgs& args);
+/// @throws Error{Cancelled}; Error{InvalidArgument} for latents of another shape or a strength that leaves no
+/// step
+Generated generate_latents(const models::Model& model, schedulers::Scheduler& scheduler,
+                           const GenerateArgs& args);
 
 /// Step of the schedule at which image to image starts (diffusers' get_timesteps), in model calls.
 size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler);

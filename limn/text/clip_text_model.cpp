@@ -27,7 +27,8 @@ CLIPTextConfig CLIPTextConfig::from_json(const json::object& object, const std::
 }
 
 CLIPTextModel::Embeddings::Embeddings(const CLIPTextConfig& c)
-    : token_embedding(c.vocab_size, c.hidden_size), position_embedding(c.max_position_embeddings, c.hidden_size) {
+    : token_embedding(c.vocab_size, c.hidden_size),
+      position_embedding(c.max_position_embeddings, c.hidden_size) {
   register_module("token_embedding", token_embedding);
   register_module("position_embedding", position_embedding);
 }
@@ -45,7 +46,8 @@ CLIPTextModel::SelfAttention::SelfAttention(const CLIPTextConfig& c)
 }
 
 at::Tensor CLIPTextModel::SelfAttention::forward(const at::Tensor& x) const {
-  return out_proj.forward(nn::attention(q_proj.forward(x), k_proj.forward(x), v_proj.forward(x), heads, /*causal=*/true));
+  return out_proj.forward(
+      nn::attention(q_proj.forward(x), k_proj.forward(x), v_proj.forward(x), heads, /*causal=*/true));
 }
 
 CLIPTextModel::MLP::MLP(const CLIPTextConfig& c)
@@ -56,10 +58,15 @@ CLIPTextModel::MLP::MLP(const CLIPTextConfig& c)
   register_module("fc2", fc2);
 }
 
-at::Tensor CLIPTextModel::MLP::forward(const at::Tensor& x) const { return fc2.forward(activation(fc1.forward(x))); }
+at::Tensor CLIPTextModel::MLP::forward(const at::Tensor& x) const {
+  return fc2.forward(activation(fc1.forward(x)));
+}
 
 CLIPTextModel::EncoderLayer::EncoderLayer(const CLIPTextConfig& c)
-    : self_attn(c), layer_norm1(c.hidden_size, c.layer_norm_eps), mlp(c), layer_norm2(c.hidden_size, c.layer_norm_eps) {
+    : self_attn(c),
+      layer_norm1(c.hidden_size, c.layer_norm_eps),
+      mlp(c),
+      layer_norm2(c.hidden_size, c.layer_norm_eps) {
   register_module("self_attn", self_attn);
   register_module("layer_norm1", layer_norm1);
   register_module("mlp", mlp);
@@ -87,9 +94,11 @@ CLIPTextModel::CLIPTextModel(const CLIPTextConfig& c) : config_(c), text_model_(
 at::Tensor CLIPTextModel::forward(const at::Tensor& input_ids, int64_t clip_skip) const {
   const auto layers = static_cast<int64_t>(text_model_.encoder.layers.size());
   LIMN_CHECK(clip_skip >= 0 && clip_skip <= layers, "clip_skip out of range");
-  const at::Tensor positions = text_model_.embeddings.position_embedding.weight.slice(0, 0, input_ids.size(1));
+  const at::Tensor positions =
+      text_model_.embeddings.position_embedding.weight.slice(0, 0, input_ids.size(1));
   at::Tensor x = text_model_.embeddings.token_embedding.forward(input_ids) + positions;
-  for (int64_t i = 0; i < layers - clip_skip; ++i) x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x);
+  for (int64_t i = 0; i < layers - clip_skip; ++i)
+    x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x);
   return text_model_.final_layer_norm.forward(x);
 }
 

@@ -10,8 +10,11 @@ namespace {
 
 TEST(CLIPTextConfig, ReadsTheFieldsOfTransformers) {
   const auto config = CLIPTextConfig::from_json(
-      parse_json(R"({"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "hidden_act": "gelu"})", "c")
-          .as_object(), "c");
+      parse_json(
+          R"({"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "hidden_act": "gelu"})",
+          "c")
+          .as_object(),
+      "c");
   EXPECT_EQ(config.hidden_size, 768);
   EXPECT_EQ(config.num_hidden_layers, 12);
   EXPECT_EQ(config.hidden_act, "gelu");

@@ -28,7 +28,8 @@ std::string utf8(UChar32 code_point) {
   return out;
 }
 
-/// Bytes as printable characters: printable Latin-1 stands for itself, the rest for U+0100 onwards (Radford 2019).
+/// Bytes as printable characters: printable Latin-1 stands for itself, the rest for U+0100 onwards (Radford
+/// 2019).
 struct ByteAlphabet {
   std::array<std::string, 256> of_byte;
   std::vector<std::string> in_order;  // printable bytes first, as the vocabulary numbers them
@@ -64,16 +65,20 @@ void for_each_merge(std::string_view text, const std::string& where, Visit visit
     if (row.empty() || row.starts_with("#version")) continue;
     const size_t space = row.find(' ');
     if (space == 0 || space == std::string_view::npos || row.find(' ', space + 1) != std::string_view::npos)
-      throw Error(ErrorCode::BadFile, where + " line " + std::to_string(line), "expected two tokens parted by a space");
-    visit(std::string(row.substr(0, space)), std::string(row.substr(space + 1)), where + " line " + std::to_string(line));
+      throw Error(ErrorCode::BadFile, where + " line " + std::to_string(line),
+                  "expected two tokens parted by a space");
+    visit(std::string(row.substr(0, space)), std::string(row.substr(space + 1)),
+          where + " line " + std::to_string(line));
   }
 }
 
 std::vector<std::string> built_in_vocabulary() {
   std::vector<std::string> tokens = byte_alphabet().in_order;
-  for (const std::string& symbol : byte_alphabet().in_order) tokens.push_back(symbol + std::string(kEndOfWord));
-  for_each_merge(built_in_merges(), "built-in merges", [&](const std::string& a, const std::string& b,
-                                                           const std::string&) { tokens.push_back(a + b); });
+  for (const std::string& symbol : byte_alphabet().in_order)
+    tokens.push_back(symbol + std::string(kEndOfWord));
+  for_each_merge(
+      built_in_merges(), "built-in merges",
+      [&](const std::string& a, const std::string& b, const std::string&) { tokens.push_back(a + b); });
   tokens.emplace_back(kStart);
   tokens.emplace_back(kEnd);
   return tokens;
@@ -92,8 +97,10 @@ icu::UnicodeString normalise(std::string_view text) {
   icu::UnicodeString out;
   for (int32_t i = 0; i < composed.length(); i = composed.moveIndex32(i, 1)) {
     const UChar32 c = composed.char32At(i);
-    if (c == 0x130) out.append(UChar32{'i'}).append(UChar32{0x307});  // the one letter that becomes two
-    else out.append(u_tolower(c));
+    if (c == 0x130)
+      out.append(UChar32{'i'}).append(UChar32{0x307});  // the one letter that becomes two
+    else
+      out.append(u_tolower(c));
   }
   return out;
 }
@@ -122,7 +129,8 @@ int32_t word_end(const icu::UnicodeString& text, int32_t i) {
   return end;
 }
 
-/// The content of a special token in tokenizer_config.json or special_tokens_map.json: text, or {"content": text}.
+/// The content of a special token in tokenizer_config.json or special_tokens_map.json: text, or {"content":
+/// text}.
 void read_special(const json::object& config, std::string_view key, std::string& token) {
   const json::value* value = config.if_contains(json::string_view(key.data(), key.size()));
   if (value && value->is_object()) value = value->as_object().if_contains("content");
@@ -138,8 +146,8 @@ struct Files {
 /// vocab.json and merges.txt, or the tokenizer.json that newer programs write instead of them.
 Files read_files(const fs::path& folder) {
   if (fs::exists(folder / "vocab.json") || !fs::exists(folder / "tokenizer.json"))
-    return {(folder / "vocab.json").string(), (folder / "merges.txt").string(), read_json_object(folder / "vocab.json"),
-            read_file(folder / "merges.txt", kMostFile)};
+    return {(folder / "vocab.json").string(), (folder / "merges.txt").string(),
+            read_json_object(folder / "vocab.json"), read_file(folder / "merges.txt", kMostFile)};
   const std::string where = (folder / "tokenizer.json").string();
   const json::object file = read_json_object(where);
   const Fields top(file, where);
@@ -154,7 +162,8 @@ Files read_files(const fs::path& folder) {
   for (const json::value& merge : merges->as_array()) {
     if (merge.is_string()) {
       files.merges += merge.as_string();
-    } else if (merge.is_array() && merge.as_array().size() == 2 && merge.at(0).is_string() && merge.at(1).is_string()) {
+    } else if (merge.is_array() && merge.as_array().size() == 2 && merge.at(0).is_string() &&
+               merge.at(1).is_string()) {
       files.merges += merge.at(0).as_string();
       files.merges += ' ';
       files.merges += merge.at(1).as_string();
@@ -169,14 +178,17 @@ Files read_files(const fs::path& folder) {
 }  // namespace
 
 void CLIPTokenizer::add_token(const std::string& token, int64_t id, const std::string& where) {
-  if (id < 0 || id >= int64_t{1} << 31) throw Error(ErrorCode::BadFile, where, "id out of range for '" + token + "'");
-  if (!tokens_.emplace(id, token).second) throw Error(ErrorCode::BadFile, where, "two tokens have id " + std::to_string(id));
+  if (id < 0 || id >= int64_t{1} << 31)
+    throw Error(ErrorCode::BadFile, where, "id out of range for '" + token + "'");
+  if (!tokens_.emplace(id, token).second)
+    throw Error(ErrorCode::BadFile, where, "two tokens have id " + std::to_string(id));
   vocabulary_.emplace(token, id);
 }
 
 int64_t CLIPTokenizer::id_of(const std::string& token, const std::string& where) const {
   const auto found = vocabulary_.find(token);
-  if (found == vocabulary_.end()) throw Error(ErrorCode::BadFile, where, "token '" + token + "' is not in the vocabulary");
+  if (found == vocabulary_.end())
+    throw Error(ErrorCode::BadFile, where, "token '" + token + "' is not in the vocabulary");
   return found->second;
 }
 
@@ -202,7 +214,8 @@ CLIPTokenizer CLIPTokenizer::from_folder(const fs::path& folder) {
   const Files files = read_files(folder);
   const std::string& where = files.where;
   for (const auto& [token, id] : files.vocabulary) {
-    if (!id.is_int64()) throw Error(ErrorCode::BadFile, where, "expected an integer id for '" + std::string(token) + "'");
+    if (!id.is_int64())
+      throw Error(ErrorCode::BadFile, where, "expected an integer id for '" + std::string(token) + "'");
     out.add_token(std::string(token), id.as_int64(), where);
   }
   out.add_merges(files.merges, files.merges_where);
@@ -239,14 +252,17 @@ void CLIPTokenizer::encode_word(const std::string& word, std::vector<int64_t>& i
   for (size_t i = 0; i < word.size(); ++i) {
     const std::string& symbol = byte_alphabet().of_byte[static_cast<unsigned char>(word[i])];
     const bool last = i + 1 == word.size();
-    symbols.push_back({id(last ? symbol + std::string(kEndOfWord) : symbol), i == 0 ? none : i - 1, last ? none : i + 1});
+    symbols.push_back(
+        {id(last ? symbol + std::string(kEndOfWord) : symbol), i == 0 ? none : i - 1, last ? none : i + 1});
   }
 
   struct Candidate {
     int64_t rank;
     size_t left;
     int64_t left_id, right_id;
-    bool operator>(const Candidate& other) const { return std::pair(rank, left) > std::pair(other.rank, other.left); }
+    bool operator>(const Candidate& other) const {
+      return std::pair(rank, left) > std::pair(other.rank, other.left);
+    }
   };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
   const auto find_merge = [&](int64_t a, int64_t b) {
@@ -255,7 +271,8 @@ void CLIPTokenizer::encode_word(const std::string& word, std::vector<int64_t>& i
   const auto consider = [&](size_t left) {
     if (left == none || symbols[left].next == none) return;
     const int64_t a = symbols[left].id, b = symbols[symbols[left].next].id;
-    if (const auto merge = find_merge(a, b); merge != merges_.end()) queue.push({merge->second.rank, left, a, b});
+    if (const auto merge = find_merge(a, b); merge != merges_.end())
+      queue.push({merge->second.rank, left, a, b});
   };
   constexpr int64_t kMerged = -1;
   for (size_t i = 0; i < symbols.size(); ++i) consider(i);
@@ -263,7 +280,8 @@ void CLIPTokenizer::encode_word(const std::string& word, std::vector<int64_t>& i
     const Candidate best = queue.top();
     queue.pop();
     const size_t right = symbols[best.left].next;
-    if (symbols[best.left].id != best.left_id || right == none || symbols[right].id != best.right_id) continue;  // stale
+    if (symbols[best.left].id != best.left_id || right == none || symbols[right].id != best.right_id)
+      continue;  // stale
     symbols[best.left].id = find_merge(best.left_id, best.right_id)->second.id;
     symbols[best.left].next = symbols[right].next;
     if (symbols[right].next != none) symbols[symbols[right].next].previous = best.left;

@@ -55,7 +55,8 @@ class CLIPTokenizer {
   int64_t bos_ = 0, eos_ = 0, pad_ = 0, unknown_ = 0, max_length_ = 77;
 };
 
-/// Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of the built-in vocabulary.
+/// Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of the built-in
+/// vocabulary.
 void write_built_in_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace limn::text

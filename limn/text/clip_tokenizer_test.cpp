@@ -16,7 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 const fs::path kTestdata = fs::path(LIMN_SOURCE_DIR) / "limn/text/testdata";
 
-std::vector<int64_t> ids_of(const json::value& row) { return json::value_to<std::vector<int64_t>>(row.at("ids")); }
+std::vector<int64_t> ids_of(const json::value& row) {
+  return json::value_to<std::vector<int64_t>>(row.at("ids"));
+}
 std::string text_of(const json::value& row) { return std::string(row.at("text").as_string()); }
 
 json::value read(const char* name) {
@@ -52,8 +54,10 @@ TEST(CLIPTokenizer, ReadsTokenizerJson) {
   json::array merges;
   for (std::string a; std::getline(in, a);)  // once as text, once as a pair: both are in use
     if (const size_t space = a.find(' '); space != std::string::npos && !a.starts_with("#"))
-      merges.size() % 2 ? merges.emplace_back(a) : merges.emplace_back(json::array{a.substr(0, space), a.substr(space + 1)});
-  std::ofstream(folder / "tokenizer.json") << json::object{{"model", {{"type", "BPE"}, {"vocab", small}, {"merges", merges}}}};
+      merges.size() % 2 ? merges.emplace_back(a)
+                        : merges.emplace_back(json::array{a.substr(0, space), a.substr(space + 1)});
+  std::ofstream(folder / "tokenizer.json")
+      << json::object{{"model", {{"type", "BPE"}, {"vocab", small}, {"merges", merges}}}};
   EXPECT_EQ(CLIPTokenizer::from_folder(folder).encode("a very long lighthouse"),
             CLIPTokenizer::from_folder(kTestdata / "small_tokenizer").encode("a very long lighthouse"));
   fs::remove_all(folder);
@@ -64,7 +68,8 @@ TEST(CLIPTokenizer, ReadsTheFolderItWrites) {
   write_built_in_tokenizer(folder);
   const auto read_back = CLIPTokenizer::from_folder(folder), built_in = CLIPTokenizer::built_in();
   EXPECT_EQ(read_back.size(), 49408);
-  EXPECT_EQ(read_back.encode("a lighthouse in fog, 3d style"), built_in.encode("a lighthouse in fog, 3d style"));
+  EXPECT_EQ(read_back.encode("a lighthouse in fog, 3d style"),
+            built_in.encode("a lighthouse in fog, 3d style"));
   fs::remove_all(folder);
 }
 
@@ -106,7 +111,8 @@ TEST(CLIPTokenizer, NamesWhatIsWrongWithAFolder) {
   EXPECT_THAT(error_with(R"({"a": "b"})", ""), HasSubstr("expected an integer id for 'a'"));
   EXPECT_THAT(error_with(R"({"a": 1, "b": 1})", ""), HasSubstr("two tokens have id 1"));
   EXPECT_THAT(error_with(R"({"a": -1})", ""), HasSubstr("id out of range"));
-  EXPECT_THAT(error_with(R"({"a": 1, "b": 2})", "#version\na\n"), HasSubstr("merges.txt line 2: expected two tokens"));
+  EXPECT_THAT(error_with(R"({"a": 1, "b": 2})", "#version\na\n"),
+              HasSubstr("merges.txt line 2: expected two tokens"));
   EXPECT_THAT(error_with(R"({"a": 1, "b": 2})", "a b\n"), HasSubstr("'ab' is not in the vocabulary"));
   EXPECT_THAT(error_with(R"({"a": 1})", ""), HasSubstr("'<|startoftext|>' is not in the vocabulary"));
   fs::remove_all(folder);

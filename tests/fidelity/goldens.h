@@ -14,7 +14,9 @@
 
 namespace limn {
 
-inline std::filesystem::path goldens() { return std::filesystem::path(LIMN_SOURCE_DIR) / "tests" / "goldens"; }
+inline std::filesystem::path goldens() {
+  return std::filesystem::path(LIMN_SOURCE_DIR) / "tests" / "goldens";
+}
 
 inline const at::Tensor& golden(const std::string& name) {
   static const auto tensors = weights::load_tensors(goldens() / "pipelines.safetensors");
@@ -23,7 +25,8 @@ inline const at::Tensor& golden(const std::string& name) {
 
 /// ‖found − expected‖ / ‖expected‖.
 inline double relative_l2(const at::Tensor& found, const at::Tensor& expected) {
-  return (at::linalg_vector_norm((found - expected).to(at::kDouble)) / at::linalg_vector_norm(expected.to(at::kDouble)))
+  return (at::linalg_vector_norm((found - expected).to(at::kDouble)) /
+          at::linalg_vector_norm(expected.to(at::kDouble)))
       .item<double>();
 }
 

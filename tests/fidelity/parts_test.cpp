@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each model alone against diffusers 0.42.1, and how far its result moves when one of its modules is silenced.
-#include <gtest/gtest.h>
-
+// Each model alone against diffusers 0.42.1, and how far its result moves when one of its modules is
+// silenced.
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
 
 #include "limn/base/error.h"
 #include "limn/models/checkpoint.h"
@@ -14,8 +14,8 @@
 namespace limn {
 namespace {
 
-constexpr double kPart = 2e-5;          // float32, some hundred layers, sums in another order
-constexpr double kSensitivity = 1e-3;   // what a silenced module must move at least: fifty times the tolerance
+constexpr double kPart = 2e-5;         // float32, some hundred layers, sums in another order
+constexpr double kSensitivity = 1e-3;  // what a silenced module must move at least: fifty times the tolerance
 
 const models::Checkpoint& tiny() {
   static const models::Checkpoint checkpoint = models::open_checkpoint(goldens() / "tiny_sd1");
@@ -30,7 +30,8 @@ std::unique_ptr<Module> load(const std::string& part) {
 }
 
 at::Tensor run_unet(const models::UNet2DConditionModel& unet) {
-  return unet.forward(golden("unet.sample"), golden("unet.timestep"), {.encoder_hidden_states = golden("text.last")});
+  return unet.forward(golden("unet.sample"), golden("unet.timestep"),
+                      {.encoder_hidden_states = golden("text.last")});
 }
 
 TEST(UNet2DConditionModel, MatchesDiffusers) {
@@ -58,7 +59,8 @@ TEST(CLIPTextModel, MatchesTransformers) {
 template <typename Module, typename Run>
 std::vector<std::string> deaf_modules(Module& module, const at::Tensor& expected, Run run) {
   std::map<std::string, std::vector<at::Tensor*>> leaves;
-  for (const auto& [name, tensor] : module.parameters()) leaves[name.substr(0, name.rfind('.'))].push_back(tensor);
+  for (const auto& [name, tensor] : module.parameters())
+    leaves[name.substr(0, name.rfind('.'))].push_back(tensor);
   std::vector<std::string> deaf;
   for (const auto& [name, parameters] : leaves) {
     std::vector<at::Tensor> kept;
@@ -76,7 +78,8 @@ std::vector<std::string> deaf_modules(Module& module, const at::Tensor& expected
 TEST(Goldens, NoticeEverySilencedModuleOfTheUNet) {
   const c10::InferenceMode inference;
   const auto unet = load<models::UNet2DConditionModel, models::UNet2DConditionConfig>("unet");
-  EXPECT_EQ(deaf_modules(*unet, golden("unet.output"), [&] { return run_unet(*unet); }), std::vector<std::string>{});
+  EXPECT_EQ(deaf_modules(*unet, golden("unet.output"), [&] { return run_unet(*unet); }),
+            std::vector<std::string>{});
 }
 
 TEST(Goldens, NoticeEverySilencedModuleOfTheAutoencoder) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole runs against diffusers 0.42.1: tools/goldens/pipelines.py.
-#include <gtest/gtest.h>
-
 #include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
@@ -16,7 +15,8 @@ namespace {
 constexpr double kLatents = 1e-4;
 
 const json::array& cases() {
-  static const json::array all = parse_json(read_file(goldens() / "pipelines.json", 1 << 20), "pipelines.json").as_array();
+  static const json::array all =
+      parse_json(read_file(goldens() / "pipelines.json", 1 << 20), "pipelines.json").as_array();
   return all;
 }
 
@@ -33,7 +33,8 @@ at::Tensor stacked(const std::vector<engine::Picture>& pictures) {
   std::vector<int64_t> shape = pictures.front().latents.shape;
   shape.insert(shape.begin(), static_cast<int64_t>(pictures.size()));
   std::vector<float> values;
-  for (const auto& p : pictures) values.insert(values.end(), p.latents.values.begin(), p.latents.values.end());
+  for (const auto& p : pictures)
+    values.insert(values.end(), p.latents.values.begin(), p.latents.values.end());
   return at::tensor(values).view(shape);
 }
 
@@ -53,8 +54,9 @@ TEST_P(Pipelines, EndInTheLatentsOfDiffusers) {
   EXPECT_LT(error, kLatents);
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, Pipelines, testing::Range(size_t{0}, cases().size()),
-                         [](const auto& info) { return std::string(cases()[info.param].at("name").as_string()); });
+INSTANTIATE_TEST_SUITE_P(Goldens, Pipelines, testing::Range(size_t{0}, cases().size()), [](const auto& info) {
+  return std::string(cases()[info.param].at("name").as_string());
+});
 
 json::object case_named(std::string_view name) {
   for (const json::value& c : cases())

@@ -14,8 +14,8 @@ namespace {
 constexpr double kEps = 1e-6;
 constexpr int64_t kMostChannels = 1 << 14;
 
-ResnetBlock2DConfig resnet(const AutoencoderKLConfig& c, nn::ActivationFunction activation, int64_t in_channels,
-                           int64_t out_channels) {
+ResnetBlock2DConfig resnet(const AutoencoderKLConfig& c, nn::ActivationFunction activation,
+                           int64_t in_channels, int64_t out_channels) {
   return {.in_channels = in_channels,
           .out_channels = out_channels,
           .groups = c.norm_num_groups,
@@ -49,10 +49,12 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const json::object& object, c
   c.mid_block_add_attention = fields.boolean("mid_block_add_attention", true);
 
   const size_t levels = c.block_out_channels.size();
-  const auto down = fields.strings("down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D"));
+  const auto down =
+      fields.strings("down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D"));
   const auto up = fields.strings("up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D"));
   if (levels == 0 || levels > 8 || down.size() != levels || up.size() != levels)
-    throw Error(ErrorCode::BadFile, where + ": block_out_channels", "expected 1 to 8 levels, as many as block types");
+    throw Error(ErrorCode::BadFile, where + ": block_out_channels",
+                "expected 1 to 8 levels, as many as block types");
   for (const auto& types : {down, up})
     for (const std::string& type : types)
       if (type != "DownEncoderBlock2D" && type != "UpDecoderBlock2D")
@@ -65,15 +67,21 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const json::object& object, c
                       std::to_string(c.norm_num_groups));
   for (const auto* list : {&c.latents_mean, &c.latents_std})
     if (!list->empty() && static_cast<int64_t>(list->size()) != c.latent_channels)
-      throw Error(ErrorCode::BadFile, where + ": latents_mean, latents_std", "expected one number a latent channel");
+      throw Error(ErrorCode::BadFile, where + ": latents_mean, latents_std",
+                  "expected one number a latent channel");
   if (c.scaling_factor == 0) throw Error(ErrorCode::BadFile, where + ": scaling_factor", "is 0");
   return c;
 }
 
-at::Tensor DiagonalGaussian::sample(const at::Tensor& noise) const { return mean + at::exp(0.5 * logvar) * noise; }
+at::Tensor DiagonalGaussian::sample(const at::Tensor& noise) const {
+  return mean + at::exp(0.5 * logvar) * noise;
+}
 
 AttentionBlock::AttentionBlock(int64_t channels, int64_t groups, double eps)
-    : group_norm_(groups, channels, eps), to_q_(channels, channels), to_k_(channels, channels), to_v_(channels, channels) {
+    : group_norm_(groups, channels, eps),
+      to_q_(channels, channels),
+      to_k_(channels, channels),
+      to_v_(channels, channels) {
   register_module("group_norm", group_norm_);
   register_module("to_q", to_q_);
   register_module("to_k", to_k_);
@@ -84,7 +92,8 @@ AttentionBlock::AttentionBlock(int64_t channels, int64_t groups, double eps)
 
 at::Tensor AttentionBlock::forward(const at::Tensor& x) const {
   const at::Tensor tokens = group_norm_.forward(x).flatten(2).transpose(1, 2);  // [batch, h·w, channels]
-  const at::Tensor mixed = nn::attention(to_q_.forward(tokens), to_k_.forward(tokens), to_v_.forward(tokens), 1);
+  const at::Tensor mixed =
+      nn::attention(to_q_.forward(tokens), to_k_.forward(tokens), to_v_.forward(tokens), 1);
   return to_out_[0].forward(mixed).transpose(1, 2).reshape(x.sizes()) + x;
 }
 

@@ -32,8 +32,9 @@ at::Tensor ResnetBlock2D::forward(const at::Tensor& x, const at::Tensor& temb) c
   if (!time_emb_proj_) {
     h = norm2_.forward(h);
   } else {
-    const at::Tensor time =
-        time_emb_proj_->forward(config_.activation(temb)).unsqueeze(-1).unsqueeze(-1);  // [batch, out or 2 out, 1, 1]
+    const at::Tensor time = time_emb_proj_->forward(config_.activation(temb))
+                                .unsqueeze(-1)
+                                .unsqueeze(-1);  // [batch, out or 2 out, 1, 1]
     if (config_.scale_shift) {
       const auto parts = time.chunk(2, 1);
       h = norm2_.forward(h) * (1 + parts[0]) + parts[1];

@@ -14,12 +14,14 @@ struct ResnetBlock2DConfig {
   int64_t groups = 32;
   double eps = 1e-5;
   nn::ActivationFunction activation;
-  bool scale_shift = false;  // the timestep scales and shifts the second norm, instead of being added before it
+  bool scale_shift =
+      false;  // the timestep scales and shifts the second norm, instead of being added before it
   double output_scale_factor = 1.0;
 };
 
-/// Residual block: two 3×3 convolutions, the timestep added between them. Immutable after loading; safe to share.
-/// Source: Ho et al. 2020, appendix B; scale and shift: Dhariwal & Nichol 2021, §4.3. diffusers' ResnetBlock2D.
+/// Residual block: two 3×3 convolutions, the timestep added between them. Immutable after loading; safe to
+/// share. Source: Ho et al. 2020, appendix B; scale and shift: Dhariwal & Nichol 2021, §4.3. diffusers'
+/// ResnetBlock2D.
 class ResnetBlock2D : public nn::Module {
  public:
   explicit ResnetBlock2D(const ResnetBlock2DConfig& config);
@@ -39,7 +41,8 @@ class ResnetBlock2D : public nn::Module {
   std::optional<nn::Conv2d> conv_shortcut_;  // empty when the channel counts agree
 };
 
-/// Halves height and width by a 3×3 convolution of stride 2. Padding 0 pads right and below only (autoencoder).
+/// Halves height and width by a 3×3 convolution of stride 2. Padding 0 pads right and below only
+/// (autoencoder).
 class Downsample2D : public nn::Module {
  public:
   Downsample2D(int64_t channels, int64_t padding);

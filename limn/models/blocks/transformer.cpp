@@ -19,7 +19,8 @@ Attention::Attention(const Config& c)
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context) const {
-  return to_out_[0].forward(nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_));
+  return to_out_[0].forward(
+      nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_));
 }
 
 FeedForward::FeedForward(int64_t dim) : net_(dim) { register_module("net", net_); }
@@ -67,7 +68,9 @@ Transformer2DModel::Transformer2DModel(const TransformerConfig& c) : norm_(c.gro
 }
 
 at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states, const at::Tensor& context) const {
-  const auto to_tokens = [](const at::Tensor& map) { return map.flatten(2).transpose(1, 2); };  // [batch, h·w, channels]
+  const auto to_tokens = [](const at::Tensor& map) {
+    return map.flatten(2).transpose(1, 2);
+  };  // [batch, h·w, channels]
   const auto to_map = [&](const at::Tensor& tokens) {
     return tokens.transpose(1, 2).reshape(hidden_states.sizes()).contiguous();
   };

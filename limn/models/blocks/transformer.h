@@ -15,7 +15,7 @@ class Attention : public nn::Module {
     int64_t query_dim;
     int64_t context_dim;  // of what is attended to; query_dim for self-attention
     int64_t heads;
-    int64_t inner_dim;   // heads × head size
+    int64_t inner_dim;  // heads × head size
     bool qkv_bias = false;
   };
   explicit Attention(const Config& config);

@@ -13,12 +13,14 @@ void require_default(const Fields& fields, std::string_view key, const json::val
   const json::value* found = fields.find(key);
   if (found && *found != only)
     throw Error(ErrorCode::Unsupported, fields.where() + ": " + std::string(key),
-                "expected " + to_text(only) + ", found " + to_text(*found), "no Stable Diffusion 1, 2 or XL model sets it");
+                "expected " + to_text(only) + ", found " + to_text(*found),
+                "no Stable Diffusion 1, 2 or XL model sets it");
 }
 
 void check_unsupported(const Fields& fields) {
-  for (std::string_view key : {"encoder_hid_dim", "encoder_hid_dim_type", "num_attention_heads", "cross_attention_norm",
-                               "time_embedding_act_fn", "timestep_post_act", "time_embedding_dim"})
+  for (std::string_view key :
+       {"encoder_hid_dim", "encoder_hid_dim_type", "num_attention_heads", "cross_attention_norm",
+        "time_embedding_act_fn", "timestep_post_act", "time_embedding_dim"})
     require_default(fields, key, nullptr);
   for (std::string_view key : {"dual_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"})
     require_default(fields, key, false);
@@ -32,11 +34,13 @@ void check_types(const Fields& fields, const std::vector<std::string>& types, st
                  std::string_view plain, std::string_view attending) {
   for (const std::string& type : types)
     if (type != plain && type != attending)
-      throw Error(ErrorCode::Unsupported, fields.where() + ": " + std::string(key), "no block type '" + type + "'",
+      throw Error(ErrorCode::Unsupported, fields.where() + ": " + std::string(key),
+                  "no block type '" + type + "'",
                   "known: " + std::string(plain) + ", " + std::string(attending));
 }
 
-void check_range(const Fields& fields, std::string_view key, const std::vector<int64_t>& values, int64_t most) {
+void check_range(const Fields& fields, std::string_view key, const std::vector<int64_t>& values,
+                 int64_t most) {
   for (int64_t value : values)
     if (value < 1 || value > most)
       throw Error(ErrorCode::BadFile, fields.where() + ": " + std::string(key),
@@ -80,11 +84,13 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& objec
       "up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
   c.mid_block = !fields.find("mid_block_type") ||
                 !fields.one_of("mid_block_type", "", {"UNetMidBlock2DCrossAttn"}).empty();
-  if (const json::value* mid = object.if_contains("mid_block_type"); mid && mid->is_null()) c.mid_block = false;
+  if (const json::value* mid = object.if_contains("mid_block_type"); mid && mid->is_null())
+    c.mid_block = false;
   c.block_out_channels = fields.integers("block_out_channels", {320, 640, 1280, 1280});
 
   const size_t levels = c.block_out_channels.size();
-  if (levels == 0 || levels > kMostLevels || c.down_block_types.size() != levels || c.up_block_types.size() != levels)
+  if (levels == 0 || levels > kMostLevels || c.down_block_types.size() != levels ||
+      c.up_block_types.size() != levels)
     throw Error(ErrorCode::BadFile, where + ": block_out_channels",
                 "has " + std::to_string(levels) + " levels, down_block_types " +
                     std::to_string(c.down_block_types.size()) + ", up_block_types " +
@@ -103,11 +109,11 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& objec
   c.layers_per_block = per_level("layers_per_block", 2, 64);
   c.cross_attention_dim = per_level("cross_attention_dim", 1280, kMostChannels);
   c.attention_heads = per_level("attention_head_dim", 8, kMostChannels);
-  c.transformer_layers_per_block = fields.integer_or_list("transformer_layers_per_block", levels,
-                                                          std::vector<int64_t>(levels, 1));
-  c.reverse_transformer_layers_per_block =
-      fields.integer_or_list("reverse_transformer_layers_per_block", levels,
-                             {c.transformer_layers_per_block.rbegin(), c.transformer_layers_per_block.rend()});
+  c.transformer_layers_per_block =
+      fields.integer_or_list("transformer_layers_per_block", levels, std::vector<int64_t>(levels, 1));
+  c.reverse_transformer_layers_per_block = fields.integer_or_list(
+      "reverse_transformer_layers_per_block", levels,
+      {c.transformer_layers_per_block.rbegin(), c.transformer_layers_per_block.rend()});
   for (const auto* layers : {&c.transformer_layers_per_block, &c.reverse_transformer_layers_per_block})
     for (int64_t count : *layers)
       if (count < 0 || count > 64)
@@ -124,7 +130,8 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& objec
       fields.one_of("resnet_time_scale_shift", "default", {"default", "scale_shift"}) == "scale_shift";
   read_embeddings(fields, c);
   for (size_t i = 0; i < levels; ++i)
-    if (c.block_out_channels[i] % c.norm_num_groups != 0 || c.block_out_channels[i] % c.attention_heads[i] != 0)
+    if (c.block_out_channels[i] % c.norm_num_groups != 0 ||
+        c.block_out_channels[i] % c.attention_heads[i] != 0)
       throw Error(ErrorCode::BadFile, where + ": block_out_channels",
                   std::to_string(c.block_out_channels[i]) + " is not divisible by norm_num_groups (" +
                       std::to_string(c.norm_num_groups) + ") and attention_head_dim (" +

@@ -65,12 +65,13 @@ struct LevelBuilder {
     UNetLevelConfig out;
     const size_t levels = c.block_out_channels.size(), level = levels - 1 - block;
     const int64_t channels = c.block_out_channels[level];
-    const int64_t below = c.block_out_channels[block == 0 ? level : level + 1];    // what comes from the coarser level
-    const int64_t above = c.block_out_channels[level == 0 ? 0 : level - 1];        // the last skip's channels
+    const int64_t below =
+        c.block_out_channels[block == 0 ? level : level + 1];  // what comes from the coarser level
+    const int64_t above = c.block_out_channels[level == 0 ? 0 : level - 1];  // the last skip's channels
     const int64_t layers = c.layers_per_block[level] + 1;
     for (int64_t i = 0; i < layers; ++i)
-      out.resnets.push_back(resnet((i == 0 ? below : channels) + (i == layers - 1 ? above : channels), channels,
-                                   c.resnet_out_scale_factor));
+      out.resnets.push_back(resnet((i == 0 ? below : channels) + (i == layers - 1 ? above : channels),
+                                   channels, c.resnet_out_scale_factor));
     if (c.up_block_types[block] == "CrossAttnUpBlock2D")
       out.attention = transformer(level, c.reverse_transformer_layers_per_block[block]);
     out.resample = block + 1 < levels;
@@ -84,9 +85,11 @@ void require(const at::Tensor& tensor, const char* name) {
 
 }  // namespace
 
-TimestepEmbedding::TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim, nn::ActivationFunction activation,
-                                     std::optional<int64_t> cond_proj_dim)
-    : activation_(activation), linear_1_(in_channels, time_embed_dim), linear_2_(time_embed_dim, time_embed_dim) {
+TimestepEmbedding::TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim,
+                                     nn::ActivationFunction activation, std::optional<int64_t> cond_proj_dim)
+    : activation_(activation),
+      linear_1_(in_channels, time_embed_dim),
+      linear_2_(time_embed_dim, time_embed_dim) {
   register_module("linear_1", linear_1_);
   if (cond_proj_dim) register_module("cond_proj", cond_proj_.emplace(*cond_proj_dim, in_channels, false));
   register_module("linear_2", linear_2_);
@@ -101,18 +104,21 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& c)
     : config_(c),
       activation_(nn::find_activation(c.act_fn, "act_fn")),
       conv_in_(c.in_channels, c.block_out_channels[0], 3, {.padding = 1}),
-      time_embedding_(c.block_out_channels[0], 4 * c.block_out_channels[0], activation_, c.time_cond_proj_dim),
+      time_embedding_(c.block_out_channels[0], 4 * c.block_out_channels[0], activation_,
+                      c.time_cond_proj_dim),
       conv_norm_out_(c.norm_num_groups, c.block_out_channels[0], c.norm_eps),
       conv_out_(c.block_out_channels[0], c.out_channels, 3, {.padding = 1}) {
   const int64_t time_embed_dim = 4 * c.block_out_channels[0];
   register_module("conv_in", conv_in_);
   register_module("time_embedding", time_embedding_);
   if (c.class_projection_dim)
-    register_module("class_embedding", class_projection_.emplace(*c.class_projection_dim, time_embed_dim, activation_));
+    register_module("class_embedding",
+                    class_projection_.emplace(*c.class_projection_dim, time_embed_dim, activation_));
   else if (c.num_class_embeds)
     register_module("class_embedding", class_table_.emplace(*c.num_class_embeds, time_embed_dim));
   if (c.addition_embed == AdditionEmbedding::TextTime)
-    register_module("add_embedding", add_embedding_.emplace(c.addition_input_dim, time_embed_dim, activation_));
+    register_module("add_embedding",
+                    add_embedding_.emplace(c.addition_input_dim, time_embed_dim, activation_));
 
   const LevelBuilder build{c, activation_};
   for (size_t i = 0; i < c.block_out_channels.size(); ++i) down_blocks_.emplace(build.down(i));
@@ -127,13 +133,15 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& c)
 at::Tensor UNet2DConditionModel::embed_time(const at::Tensor& sample, const at::Tensor& timestep,
                                             const DenoiserCondition& c) const {
   const auto sinusoids = [&](const at::Tensor& values, int64_t dim) {
-    return nn::timestep_embedding(values, dim, config_.flip_sin_to_cos, config_.freq_shift).to(sample.scalar_type());
+    return nn::timestep_embedding(values, dim, config_.flip_sin_to_cos, config_.freq_shift)
+        .to(sample.scalar_type());
   };
   const at::Tensor times = timestep.expand({sample.size(0)});
   at::Tensor emb = time_embedding_.forward(sinusoids(times, config_.block_out_channels[0]), c.timestep_cond);
   if (class_table_ || class_projection_) {
     require(c.class_labels, "class_labels");
-    emb = emb + (class_table_ ? class_table_->forward(c.class_labels) : class_projection_->forward(c.class_labels));
+    emb = emb +
+          (class_table_ ? class_table_->forward(c.class_labels) : class_projection_->forward(c.class_labels));
   }
   if (add_embedding_) {
     require(c.text_embeds, "text_embeds");

@@ -27,7 +27,7 @@ struct UNet2DConditionConfig {
   std::vector<int64_t> transformer_layers_per_block;          // a level each
   std::vector<int64_t> reverse_transformer_layers_per_block;  // a level each, from coarse to fine
   std::vector<int64_t> cross_attention_dim;                   // a level each
-  std::vector<int64_t> attention_heads;                       // a level each; diffusers calls it attention_head_dim
+  std::vector<int64_t> attention_heads;  // a level each; diffusers calls it attention_head_dim
   int64_t downsample_padding = 1, norm_num_groups = 32;
   double mid_block_scale_factor = 1, norm_eps = 1e-5, resnet_out_scale_factor = 1;
   std::string act_fn = "silu";
@@ -66,8 +66,8 @@ struct DenoiserCondition {
   at::Tensor timestep_cond;          // [batch, time_cond_proj_dim]: guidance embedding (Meng et al. 2023)
 };
 
-/// The denoising U-Net of Stable Diffusion 1, 2 and XL. Immutable after loading; safe to share between threads.
-/// Source: Rombach et al. 2022, appendix E; names of diffusers' UNet2DConditionModel.
+/// The denoising U-Net of Stable Diffusion 1, 2 and XL. Immutable after loading; safe to share between
+/// threads. Source: Rombach et al. 2022, appendix E; names of diffusers' UNet2DConditionModel.
 class UNet2DConditionModel : public nn::Module {
  public:
   explicit UNet2DConditionModel(const UNet2DConditionConfig& config);
@@ -75,12 +75,14 @@ class UNet2DConditionModel : public nn::Module {
   /// @param sample    [batch, in_channels, height, width], any height and width
   /// @param timestep  float32 [batch] or [1]
   /// @return          [batch, out_channels, height, width]
-  at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep, const DenoiserCondition& condition) const;
+  at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep,
+                     const DenoiserCondition& condition) const;
 
   const UNet2DConditionConfig& config() const { return config_; }
 
  private:
-  at::Tensor embed_time(const at::Tensor& sample, const at::Tensor& timestep, const DenoiserCondition& c) const;
+  at::Tensor embed_time(const at::Tensor& sample, const at::Tensor& timestep,
+                        const DenoiserCondition& c) const;
 
   UNet2DConditionConfig config_;
   nn::ActivationFunction activation_;
