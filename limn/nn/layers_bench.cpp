@@ -10,7 +10,7 @@ namespace limn::nn {
 namespace {
 
 void fill(Module& module) {
-  for (const auto& [name, tensor] : module.parameters()) *tensor = at::randn(tensor->sizes()) * 0.02;
+  for (const auto& [name, tensor] : module.parameters()) *tensor = at::randn(tensor->sizes()).mul_(0.02);
 }
 
 void conv_3x3(benchmark::State& state) {

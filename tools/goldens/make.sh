@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Remakes every committed golden with the exact library versions it was made with, in a private .venv-goldens.
+# Afterwards `git status` shows what changed. Legacy pickle files (limn/weights/testdata) always do, and safetensors
+# files with metadata may, in the order of its fields: their tensors do not.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+packages=(torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 tokenizers==0.23.3 safetensors==0.8.0 Pillow==13.0.0
+  piexif==1.1.3 scipy==1.17.1 numpy==2.4.6 sd-parsers==0.6)
+venv=.venv-goldens
+python=$venv/bin/python
+[ -x $python ] || { echo "limn: making $venv"; python3 -m venv $venv; }
+if [ "$(cat $venv/packages.ok 2>/dev/null)" != "${packages[*]}" ]; then
+  echo "limn: installing ${packages[*]} into $venv"
+  $python -m pip --disable-pip-version-check install -q "${packages[@]}"
+  echo "${packages[*]}" >$venv/packages.ok
+fi
+
+export OMP_NUM_THREADS=1  # sums in one order
+make_golden() { echo "limn: tools/goldens/$1"; $python "tools/goldens/$@"; }
+make_golden tokens.py .
+make_golden keys.py
+make_golden weights.py
+make_golden schedulers.py
+make_golden pipelines.py .
+make_golden images.py limn/image/testdata
+make_golden infotexts.py limn/provenance/testdata
