@@ -44,7 +44,7 @@ def threads(arguments=()):
 
 def run(program, arguments):
     """One run in an empty folder: {measure: (value, unit)}."""
-    with tempfile.TemporaryDirectory() as folder, open(f"{folder}/out", "w+b") as out, open(f"{folder}/err", "w+b") as err:
+    with (tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err):
         begin = time.perf_counter()
         process = subprocess.Popen([program, "generate", *arguments, "--json"], cwd=folder, stdout=out, stderr=err)
         _, status, usage = os.wait4(process.pid, 0)
@@ -54,8 +54,10 @@ def run(program, arguments):
             err.seek(0)
             raise SystemExit(f"{program} generate {arguments}: exit {process.returncode}\n{err.read().decode()}")
         out.seek(0)
-        timings = json.loads(out.readline())["timings"]  # of the whole run, the same for each of its pictures
-    times = {stage: (timings[stage], "s") for stage in STAGES if stage in timings}
+        pictures = [json.loads(line)["timings"] for line in out]
+    # Of the stages, only decoding is timed picture by picture; the others are the whole batch's, repeated.
+    times = {stage: (pictures[0][stage], "s") for stage in STAGES}
+    times["decode"] = (sum(picture["decode"] for picture in pictures), "s")
     return {**times, "wall": (wall, "s"), "peak memory": (usage.ru_maxrss / 1024, "MiB")}
 
 
@@ -99,11 +101,12 @@ def main():
     print(f"{shared['machine']}, {threads()} threads, commit {shared['commit'] or 'unknown'}")
     print(f"{'case':<36}{'program':<10}{'median':>11}{'min':>11}{'max':>11} unit  runs{'ratio':>8}")
     lines = []
-    for (case, name, key), (values, unit, count) in sorted(found.items(), key=lambda row: (row[0][0], row[0][2], row[0][1])):
+    for (case, name, key), (values, unit, count) in found.items():
         median, least, most = statistics.median(values), min(values), max(values)
         against = found.get((case, "baseline", key)) if name == "limn" else None
         ratio = f"{median / statistics.median(against[0]):8.3f}" if against and statistics.median(against[0]) else ""
-        print(f"{f'{case} {key}':<36}{name:<10}{median:>11.5g}{least:>11.5g}{most:>11.5g} {unit:<5}{len(values):>5}{ratio}")
+        print(f"{f'{case} {key}':<36}{name:<10}{median:>11.5g}{least:>11.5g}{most:>11.5g} {unit:<5}{len(values):>5}"
+              f"{ratio}")
         # Of a baseline only the results are known, not which commit it is.
         row = {"case": f"{case}/{key}", "program": name, "median": median, "min": least, "max": most,
                "runs": len(values), "unit": unit, "threads": count, **shared}

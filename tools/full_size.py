@@ -3,10 +3,10 @@
 
 usage: full_size.py LIMN_PROGRAM WORK_FOLDER [--steps 3]
 
-The model has SD 1.5's architecture and seeded random weights, made as tools/goldens/tiny_model.py makes them. It is made
-once in WORK_FOLDER (10 GB), as a diffusers folder, as single files and as a .ckpt. Each side then draws the same picture
-in a fresh process, one at a time, its files in the page cache. Needs torch, diffusers and transformers, and 12 GB of
-memory. Prints a markdown table; exits 1 if final latents differ by more than 1e-3 (relative L2).
+The model has SD 1.5's architecture and seeded random weights, made as tools/goldens/tiny_model.py makes them. It is
+made once in WORK_FOLDER (8.5 GB), as a diffusers folder, as single files and as a .ckpt. Each side then draws the same
+picture in a fresh process, one at a time, its files in the page cache. Needs torch, diffusers and transformers, and
+12 GB of memory. Prints a markdown table; exits 1 if final latents differ by more than 1e-3 (relative L2).
 """
 import argparse
 import json
@@ -216,8 +216,8 @@ def main(limn, work, steps):
             far.append(name)
     print(f"\n{SIZE}×{SIZE}, {steps} PNDM steps ({base['count']} runs of the UNet), guidance {GUIDANCE}, float32, "
           f"{os.cpu_count()} threads; in brackets: ratio to diffusers. First step done: since the process started, "
-          "imports included; stamped by diffusers' callback_on_step_end and when limn's progress line shows the step. Load and "
-          "decode: each program's own clock, without imports. Memory: ru_maxrss, which counts mapped files.")
+          "imports included; stamped by diffusers' callback_on_step_end and when limn's progress line shows the step. "
+          "Load and decode: each program's own clock, without imports. Memory: ru_maxrss, which counts mapped files.")
     if far:
         sys.exit(f"further from diffusers than {LIMIT}, or another number of steps: {', '.join(far)}")
 

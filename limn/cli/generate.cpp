@@ -25,8 +25,7 @@ struct Options {
   bool preview = false, json = false, quiet = false, force = false;
 };
 
-/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives. A second one ends the program at
-/// once.
+/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives; a second one ends the program at once.
 class StopOnSignal {
  public:
   StopOnSignal() {
@@ -74,9 +73,23 @@ void write_text(const std::filesystem::path& path, const std::string& bytes) {
   write_file_atomically(path, std::as_bytes(std::span(bytes)));
 }
 
-std::filesystem::path preview_path(const std::filesystem::path& picture) {
-  return picture.parent_path() / (picture.stem().string() + "-preview.png");
-}
+/// NAME-preview.png beside the picture in work, gone when the pictures are done or given up.
+class PreviewFile {
+ public:
+  ~PreviewFile() { remove(); }
+  void show(const std::filesystem::path& picture, const Image& image) {
+    const auto path = picture.parent_path() / (picture.stem().string() + "-preview.png");
+    if (path != path_) remove();
+    write_text(path_ = path, encode_image(image, "png", {}));
+  }
+
+ private:
+  void remove() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove(path_, ignored);
+  }
+  std::filesystem::path path_;
+};
 
 json::object report_of(const engine::Picture& picture, const std::filesystem::path& file) {
   const engine::Timings& t = picture.timings;
@@ -96,28 +109,28 @@ int generate(const Options& options) {
     if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
   if (!request.seed) request.seed = std::random_device{}();
   const auto files = output_paths(options.output, *request.seed, request.count, options.force);
+  if (!options.save_latents.empty()) check_writable("save_latents", options.save_latents, options.force);
 
   std::vector<engine::Picture> pictures;
   {
     const StopOnSignal stop;
     ProgressBar bar(options.quiet);
+    PreviewFile preview;
     engine::Engine engine(options.threads);
     pictures = engine.generate(request, stop.token(), [&](const engine::Progress& progress) {
       bar.show(progress);
       if (options.preview && progress.preview)
-        write_text(preview_path(files[static_cast<size_t>(progress.first_picture)].path),
-                   encode_image(progress.preview(0), "png", {}));
+        preview.show(files[static_cast<size_t>(progress.first_picture)].path, progress.preview(0));
     });
   }
-  if (!options.save_latents.empty()) save_latents(options.save_latents, pictures);
   for (size_t i = 0; i < pictures.size(); ++i) {
     write_text(files[i].path, pictures[i].encode(files[i].format));
-    if (options.preview) std::filesystem::remove(preview_path(files[i].path));
     if (options.json)
       std::cout << json::value(report_of(pictures[i], files[i].path)) << "\n";
     else if (!options.quiet)
       std::cout << files[i].path.string() << "\n";
   }
+  if (!options.save_latents.empty()) save_latents(options.save_latents, pictures);
   if (!options.quiet && !options.json)
     for (const std::string& warning : pictures.front().record.warnings)
       std::cerr << "limn: warning: " << warning << "\n";

@@ -34,20 +34,20 @@ std::string format_of(const fs::path& path) {
               "known: " + known);
 }
 
-void check_writable(const fs::path& path, bool force) {
+}  // namespace
+
+void check_writable(const char* field, const fs::path& path, bool force) {
   std::error_code code;
   if (fs::is_directory(path, code))
-    throw Error(ErrorCode::InvalidArgument, "output", path.string() + " is a folder");
+    throw Error(ErrorCode::InvalidArgument, field, path.string() + " is a folder");
   if (fs::exists(path, code) && !force)
-    throw Error(ErrorCode::InvalidArgument, "output", path.string() + " exists", "--force overwrites it");
+    throw Error(ErrorCode::InvalidArgument, field, path.string() + " exists", "--force overwrites it");
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   fs::create_directories(folder, code);
   if (code || ::access(folder.c_str(), W_OK) != 0)
-    throw Error(ErrorCode::InvalidArgument, "output", "cannot write into " + folder.string(),
+    throw Error(ErrorCode::InvalidArgument, field, "cannot write into " + folder.string(),
                 code ? code.message() : "no permission");
 }
-
-}  // namespace
 
 std::vector<OutputPath> output_paths(const std::string& output, uint64_t seed, int64_t count, bool force) {
   std::error_code code;
@@ -64,7 +64,7 @@ std::vector<OutputPath> output_paths(const std::string& output, uint64_t seed, i
     if (count > 1 && !by_seed && !by_index)
       path.replace_filename(path.stem().string() + "-" + std::to_string(i) + path.extension().string());
     const std::string format = format_of(path);
-    check_writable(path, force);
+    check_writable("output", path, force);
     out.push_back({path, format});
   }
   return out;

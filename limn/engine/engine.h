@@ -55,8 +55,7 @@ class Engine {
   ~Engine();
 
   /// @throws Error: InvalidArgument naming the field, NotFound, BadFile, Unsupported, Cancelled (stop was
-  /// requested;
-  ///         nothing is kept), OutOfMemory
+  ///         requested; nothing is kept), OutOfMemory
   std::vector<Picture> generate(const GenerateRequest& request, std::stop_token stop = {},
                                 const OnProgress& on_progress = {});
 

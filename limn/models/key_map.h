@@ -50,8 +50,7 @@ class KeyMap {
 
 /// The map of a UNet2DConditionModel of any block layout, without a prefix such as "model.diffusion_model.".
 /// @param config  diffusers' config.json: block_out_channels, layers_per_block, down_block_types,
-/// up_block_types,
-///                mid_block_type, class_embed_type, addition_embed_type, num_class_embeds
+///                up_block_types, mid_block_type, class_embed_type, addition_embed_type, num_class_embeds
 /// @throws Error{BadFile} for fields of the wrong type or out of range
 KeyMap unet_key_map(const json::object& config, const std::string& where);
 

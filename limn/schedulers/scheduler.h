@@ -77,8 +77,7 @@ struct SchedulerEntry {
   /// @param config  a scheduler_config.json; fields the class does not read are ignored, as diffusers does
   /// @param where   the file it came from, for errors
   /// @throws Error{BadFile, Unsupported} at the field that is wrong or cannot be honoured,
-  /// Error{InvalidArgument}
-  ///         for a number of steps the schedule cannot have
+  ///         Error{InvalidArgument} for a number of steps the schedule cannot have
   std::unique_ptr<Scheduler> (*make)(const json::object& config, const RunSettings& settings,
                                      const std::string& where);
 };

@@ -17,8 +17,8 @@ namespace limn::weights {
 /// @param file        the whole file; entries point into it
 /// @param keep_alive  what holds the bytes
 /// @throws Error{BadFile} with offset or tensor key; Error{Refused} naming the global; Error{Unsupported} for
-/// element
-///         types limn does not have, views that repeat elements, compressed archives, TorchScript, big-endian
+///         element types limn does not have, views that repeat elements, compressed archives, TorchScript,
+///         big-endian
 ///         files
 Index parse_pickle(std::span<const std::byte> file, std::shared_ptr<const void> keep_alive,
                    const std::string& where);
