@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Remakes every committed golden with the exact library versions it was made with, in a private .venv-goldens.
-# Afterwards `git status` shows what changed. Legacy pickle files (limn/weights/testdata) always do, and safetensors
-# files with metadata may, in the order of its fields: their tensors do not.
+# Afterwards `git status` shows what changed. Pickles of limn/weights/testdata do (storages are named after memory
+# addresses), and safetensors files may, in the order of their metadata: the tensors do not.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
