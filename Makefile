@@ -2,13 +2,19 @@
 JOBS ?= $(shell nproc)
 RELEASE := build/release
 
-.PHONY: demo test build bench format setup goldens
+.PHONY: train-demo test-slow demo test build bench format setup goldens
 demo: build
 	tools/demo.sh
 
 build: setup
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target limn_program
+
+train-demo: build
+	tools/train_demo.sh
+
+test-slow: build
+	ctest --test-dir build/release --output-on-failure -L slow
 
 test: setup
 	tools/test.sh

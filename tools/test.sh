@@ -17,4 +17,4 @@ cmake --preset release >/dev/null
 cmake --build --preset release -j "$jobs" -- --quiet
 
 ctest --test-dir build/asan --output-on-failure -j "$jobs" -L parsers
-ctest --test-dir build/release --output-on-failure -j "$jobs"
+ctest --test-dir build/release --output-on-failure -j "$jobs" -LE slow

@@ -15,6 +15,8 @@ constexpr Command kCommands[] = {
     {"generate", "make pictures from words, or from a picture and words", add_generate},
     {"info", "say what a model, adapter or picture file is", add_info},
     {"convert", "bring a model into another layout or number type", add_convert},
+    {"data", "make a data set for training from pictures with licences", add_data},
+    {"train", "train a model, or adapt one", add_train},
 };
 
 int fail(ErrorCode code, const std::string& message) {

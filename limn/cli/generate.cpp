@@ -1,54 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <csignal>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <random>
-#include <thread>
-
-#include <pthread.h>
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/cli/command.h"
 #include "limn/cli/output.h"
 #include "limn/cli/progress.h"
+#include "limn/cli/stop_on_signal.h"
 #include "limn/weights/safetensors.h"
 
 namespace limn::cli {
 namespace {
 
 struct Options {
-  std::map<const engine::RequestField*, std::string> fields;  // as typed
+  std::map<const engine::RequestField*, std::vector<std::string>> fields;  // as typed
   std::string output, save_latents;
   int threads = 0;
   bool preview = false, json = false, quiet = false, force = false;
-};
-
-/// Turns Ctrl-C and SIGTERM into a stop request for as long as it lives; a second one ends the program at once.
-class StopOnSignal {
- public:
-  StopOnSignal() {
-    sigemptyset(&signals_);
-    for (int signal : {SIGINT, SIGTERM, SIGUSR2}) sigaddset(&signals_, signal);
-    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
-    thread_ = std::thread([this] {
-      int signal = 0;
-      while (sigwait(&signals_, &signal) == 0 && signal != SIGUSR2)
-        if (!stop_.request_stop()) std::_Exit(status_of(ErrorCode::Cancelled).exit_status);
-    });
-  }
-  ~StopOnSignal() {
-    pthread_kill(thread_.native_handle(), SIGUSR2);
-    thread_.join();
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  std::stop_token token() const { return stop_.get_token(); }
-
- private:
-  std::stop_source stop_;
-  sigset_t signals_{}, before_{};
-  std::thread thread_;
 };
 
 std::string flag_of(std::string_view field) {
@@ -105,8 +76,9 @@ json::object report_of(const engine::Picture& picture, const std::filesystem::pa
 
 int generate(const Options& options) {
   engine::GenerateRequest request;
-  for (const auto& [field, text] : options.fields)
-    if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
+  for (const auto& [field, texts] : options.fields)
+    for (const std::string& text : texts)
+      if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
   if (!request.seed) request.seed = std::random_device{}();
   const auto files = output_paths(options.output, *request.seed, request.count, options.force);
   if (!options.save_latents.empty()) check_writable("save_latents", options.save_latents, options.force);
@@ -147,6 +119,8 @@ std::string_view type_name_of(const engine::RequestField& field) {
       return "N";
     case engine::FieldKind::Number:
       return "X";
+    case engine::FieldKind::Loras:
+      return "FILE[:WEIGHT]";
     default:
       return field.choices ? "NAME" : "TEXT";
   }
@@ -161,7 +135,9 @@ std::function<int()> add_generate(CLI::App& app) {
     if (field.choices) help += "\n" + field.choices();
     const std::string name = field.name == "prompt" ? "prompt" : flag_of(field.name);
     CLI::Option* option = app.add_option_function<std::string>(
-        name, [options, &field](const std::string& text) { options->fields[&field] = text; }, help);
+        name, [options, &field](const std::string& text) { options->fields[&field].push_back(text); }, help);
+    if (field.kind == engine::FieldKind::Loras)
+      option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->trigger_on_parse();
     option->type_name(std::string(type_name_of(field)));
     if (field.name == "prompt") option->required();
   }

@@ -89,7 +89,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                                              const OnProgress& report) {
   report({.stage = Progress::Stage::Load});
   const auto started = std::chrono::steady_clock::now();
-  const LoadedModel loaded = models.get(request.model, options);
+  const LoadedModel loaded = models.get(request.model, options, request.loras);
   const models::Model& model = *loaded.model;
   const Run run = resolve(request, loaded);
   const double load_seconds = seconds_since(started);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "limn/engine/request.h"
 #include "limn/models/model.h"
 #include "limn/provenance/record.h"
 
@@ -19,18 +20,22 @@ struct ModelHashes {
 struct LoadedModel {
   std::string name;
   std::shared_ptr<const models::Model> model;
-  std::shared_future<ModelHashes> hashes;  // computed in the background
+  std::vector<provenance::LoraFile> loras;  // that are in it
+  std::shared_future<ModelHashes> hashes;   // computed in the background
 };
 
-/// Keeps the last model that was asked for. One thread at a time.
+/// Keeps the last model that was asked for, and the last one made of it with LoRAs. One thread at a time.
 class ModelCache {
  public:
   /// @param path  empty: the embedded model
-  LoadedModel get(const std::filesystem::path& path, const models::LoadOptions& options);
+  LoadedModel get(const std::filesystem::path& path, const models::LoadOptions& options,
+                  const std::vector<LoraChoice>& loras = {});
 
  private:
-  std::string key_;
-  LoadedModel last_;
+  const LoadedModel& base(const std::filesystem::path& path, const models::LoadOptions& options);
+
+  std::string key_, changed_key_;
+  LoadedModel last_, changed_;
 };
 
 }  // namespace limn::engine

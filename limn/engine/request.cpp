@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <vector>
 
 #include "limn/base/named_table.h"
 #include "limn/image/unicode.h"
@@ -27,6 +28,37 @@ void set_seed(GenerateRequest& request, const json::value& value) {
   request.seed = value.to_number<uint64_t>();
 }
 
+constexpr double kMostLoraWeight = 100;
+
+/// "FILE" or "FILE:WEIGHT"; a colon that no number follows belongs to the name.
+LoraChoice lora_of(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {text, 1.0};
+  double weight = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, code] = std::from_chars(text.data() + colon + 1, end, weight);
+  if (code != std::errc() || last != end) return {text, 1.0};
+  if (!(std::abs(weight) <= kMostLoraWeight))
+    throw Error(ErrorCode::InvalidArgument, "lora",
+                "expected a weight from -100 to 100, found '" + text.substr(colon + 1) + "'");
+  return {text.substr(0, colon), weight};
+}
+
+/// A list replaces what was there; one text is added to it.
+void set_loras(GenerateRequest& request, const json::value& value) {
+  if (value.is_string()) {
+    request.loras.push_back(lora_of(std::string(value.as_string())));
+    return;
+  }
+  request.loras.clear();
+  for (const json::value& item : value.as_array()) {
+    if (!item.is_string())
+      throw Error(ErrorCode::InvalidArgument, "lora",
+                  "expected \"FILE\" or \"FILE:WEIGHT\", found " + to_text(item));
+    request.loras.push_back(lora_of(std::string(item.as_string())));
+  }
+}
+
 using R = GenerateRequest;
 constexpr double kMostSide = 8192;
 constexpr size_t kMostText = 10'000;
@@ -44,6 +76,11 @@ const RequestField kFields[] = {
      .kind = FieldKind::Path,
      .help = "diffusers folder, .safetensors or .ckpt (default: the embedded model)",
      .set = set_text<&R::model>},
+    {.name = "lora",
+     .kind = FieldKind::Loras,
+     .help = "FILE[:WEIGHT]: a LoRA to add, with kohya's, diffusers' or PEFT's names; may be given again "
+             "(default weight: 1)",
+     .set = set_loras},
     {.name = "width",
      .kind = FieldKind::Integer,
      .help = "pixels, a multiple of 8 (default: the model's own size)",
@@ -147,6 +184,8 @@ std::string expectation(const RequestField& field) {
       return "an integer from 0 to 18446744073709551615";
     case FieldKind::Integer:
       return "an integer from " + plain(field.least) + " to " + plain(field.most);
+    case FieldKind::Loras:
+      return "a list of FILE[:WEIGHT]";
     case FieldKind::Number:
       return "a number from " + plain(field.least) + " to " + plain(field.most);
     default:
@@ -179,6 +218,8 @@ bool has_kind(const RequestField& field, const json::value& value) {
       return value.is_int64();
     case FieldKind::Number:
       return value.is_number();
+    case FieldKind::Loras:
+      return value.is_array() || value.is_string();
     default:
       return value.is_string();
   }

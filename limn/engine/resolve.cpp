@@ -178,6 +178,9 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   record.width = args.width;
   record.height = args.height;
   record.model = loaded.name;
+  record.loras = loaded.loras;
+  for (const provenance::LoraFile& lora : loaded.loras)
+    if (lora.weight == 0) run.warnings.push_back("lora: " + lora.file + " has weight 0 and changes nothing");
   if (args.clip_skip > 0) record.clip_skip = args.clip_skip;
   if (request.eta > 0) record.eta = request.eta;
   record.dtype = c10::toString(model.loaded_as.dtype) == std::string("Float") ? "float32" : request.dtype;

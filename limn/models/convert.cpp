@@ -257,6 +257,11 @@ void check_place(const fs::path& out, bool single_file, bool force) {
 
 }  // namespace
 
+void write_model_folder(const Checkpoint& checkpoint, const fs::path& folder) {
+  Warnings none;
+  write_folder(checkpoint, fs::absolute(folder).lexically_normal(), {}, none);
+}
+
 std::vector<std::string> convert(const fs::path& in, const fs::path& given_out,
                                  const ConvertOptions& options) {
   check_dtype(options.dtype);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "limn/models/checkpoint.h"
 #include "limn/weights/dtype.h"
 
 namespace limn::models {
@@ -31,5 +32,8 @@ struct ConvertOptions {
 ///          what open_checkpoint throws
 std::vector<std::string> convert(const std::filesystem::path& in, const std::filesystem::path& out,
                                  const ConvertOptions& options = {});
+
+/// Writes a model's parts, as they are, as a diffusers folder, whole or not at all; replaces the one that is there.
+void write_model_folder(const Checkpoint& checkpoint, const std::filesystem::path& folder);
 
 }  // namespace limn::models

@@ -30,9 +30,9 @@ struct Model {
   RequestDefaults defaults;
   LoadOptions loaded_as;
   text::CLIPTokenizer tokenizer;
-  std::unique_ptr<const text::CLIPTextModel> text_encoder;
-  std::unique_ptr<const UNet2DConditionModel> unet;
-  std::unique_ptr<const AutoencoderKL> vae;  // float32 where its config says force_upcast
+  std::shared_ptr<const text::CLIPTextModel> text_encoder;
+  std::shared_ptr<const UNet2DConditionModel> unet;
+  std::shared_ptr<const AutoencoderKL> vae;  // float32 where its config says force_upcast
 
   int64_t native_size() const;  // pixels of the side it was trained at
   int64_t factor() const { return vae->config().factor(); }

@@ -42,7 +42,10 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   if (with_bias) register_parameter("bias", bias, {out_features});
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  const at::Tensor y = at::linear(x, weight, bias);
+  return low_rank ? y + at::linear(at::linear(x, low_rank->down), low_rank->up) * low_rank->scale : y;
+}
 
 Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options)
     : options_(options) {
@@ -51,7 +54,10 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, C
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) const {
-  return at::conv2d(x, weight, bias, options_.stride, options_.padding);
+  const at::Tensor y = at::conv2d(x, weight, bias, options_.stride, options_.padding);
+  if (!low_rank) return y;
+  const at::Tensor down = at::conv2d(x, low_rank->down, {}, options_.stride, options_.padding);
+  return y + at::conv2d(down, low_rank->up) * low_rank->scale;
 }
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {

@@ -8,6 +8,14 @@
 
 namespace limn::nn {
 
+/// A low-rank branch beside a layer's weight while it is trained: y += scale · up(down(x)).
+/// Source: Hu et al. 2021, §4.1; convolutions as in LoCon: down has the layer's kernel, stride and padding, up is 1 × 1.
+struct LowRank {
+  at::Tensor down;  // [rank, in] or [rank, in, kernel, kernel]
+  at::Tensor up;    // [out, rank] or [out, rank, 1, 1]
+  double scale = 1;
+};
+
 /// y = x Wᵀ + b.  x [..., in] → [..., out].
 class Linear : public Module {
  public:
@@ -15,6 +23,7 @@ class Linear : public Module {
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor weight;  // [out, in]
   at::Tensor bias;    // [out], or undefined
+  std::optional<LowRank> low_rank;
 };
 
 struct Conv2dOptions {
@@ -29,6 +38,7 @@ class Conv2d : public Module {
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor weight;  // [out, in, kernel, kernel]
   at::Tensor bias;    // [out]
+  std::optional<LowRank> low_rank;
 
  private:
   Conv2dOptions options_;

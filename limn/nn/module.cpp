@@ -20,6 +20,13 @@ void Module::for_each_parameter(const std::string& prefix,
   for (auto& [name, child] : children_) child->for_each_parameter(dotted + name, visit);
 }
 
+void Module::for_each_module(const std::string& prefix,
+                             const std::function<void(const std::string&, Module&)>& visit) {
+  visit(prefix, *this);
+  for (auto& [name, child] : children_)
+    child->for_each_module(prefix.empty() ? name : prefix + "." + name, visit);
+}
+
 void Module::register_parameter(std::string name, at::Tensor& tensor, std::initializer_list<int64_t> shape) {
   tensor = at::empty(at::IntArrayRef(shape), at::TensorOptions().device(at::kMeta).dtype(at::kFloat));
   parameters_.emplace_back(std::move(name), &tensor);

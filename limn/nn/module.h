@@ -37,6 +37,10 @@ class Module {
   void for_each_parameter(const std::string& prefix,
                           const std::function<void(const std::string& name, at::Tensor& tensor)>& visit);
 
+  /// This module and all below it, by their dotted names ("" is this one).
+  void for_each_module(const std::string& prefix,
+                       const std::function<void(const std::string& name, Module& module)>& visit);
+
   /// Makes a member module a child of this one, called `name`.
   void register_module(std::string name, Module& child);
 

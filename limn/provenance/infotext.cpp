@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kNegativePrompt = "Negative prompt:";
 constexpr size_t kLeastFields = 3;  // fewer pairs and the last line belongs to the prompt
-constexpr size_t kShortHash = 10;
+constexpr size_t kShortHash = 10, kLoraHash = 12;
 constexpr std::string_view kSpaces = " \t\r\n\f\v";
 
 std::string_view stripped(std::string_view text) {
@@ -126,6 +126,11 @@ std::string parameters_text(const GenerationRecord& record) {
     fields.add("Clip skip", std::to_string(*record.clip_skip + 1));
   fields.add("RNG", "CPU");
   if (record.eta) fields.add("Eta DDIM", shortest(*record.eta));
+  std::string hashes;
+  for (const LoraFile& lora : record.loras)
+    hashes += (hashes.empty() ? "" : ", ") + lora.file.substr(0, lora.file.rfind('.')) + ": " +
+              lora.sha256.substr(0, kLoraHash);
+  fields.add("Lora hashes", hashes);
   fields.add("Version", "limn " + record.limn_version);
 
   std::string text = record.prompt;

@@ -43,12 +43,28 @@ std::vector<WeightFile> read_weights(const Fields& fields) {
   return weights;
 }
 
+std::vector<LoraFile> read_loras(const Fields& fields) {
+  std::vector<LoraFile> loras;
+  const json::value* list = fields.find("loras");
+  if (!list) return loras;
+  const std::string where = fields.where() + ": loras";
+  if (!list->is_array()) throw Error(ErrorCode::BadFile, where, "expected a list of {file, weight, sha256}");
+  for (const json::value& item : list->as_array()) {
+    const Fields lora(object_of(item, where), where);
+    loras.push_back({lora.string("file", ""), lora.number("weight", 1), lora.string("sha256", "")});
+  }
+  return loras;
+}
+
 }  // namespace
 
 json::object to_json(const GenerationRecord& record) {
   json::array weights;
   for (const WeightFile& file : record.weights)
     weights.push_back({{"file", file.file}, {"sha256", file.sha256}});
+  json::array loras;
+  for (const LoraFile& lora : record.loras)
+    loras.push_back({{"file", lora.file}, {"weight", lora.weight}, {"sha256", lora.sha256}});
   json::object object{
       {"format", kFormat},
       {"prompt", record.prompt},
@@ -68,6 +84,7 @@ json::object to_json(const GenerationRecord& record) {
       {"device", record.device},
       {"limn_version", record.limn_version},
       {"weights", weights},
+      {"loras", loras},
       {"compat", record.compat},
       {"warnings", json::array(record.warnings.begin(), record.warnings.end())},
   };
@@ -111,6 +128,7 @@ GenerationRecord record_from_json(const json::object& object) {
   record.device = fields.string("device", "");
   record.limn_version = fields.string("limn_version", "");
   record.weights = read_weights(fields);
+  record.loras = read_loras(fields);
   record.compat = fields.string("compat", defaults.compat);
   record.created = optional_string(fields, "created");
   record.warnings = fields.strings("warnings", {});

@@ -21,6 +21,14 @@ struct WeightFile {
   bool operator==(const WeightFile&) const = default;
 };
 
+/// A LoRA that changed the weights, by its file's name without folders.
+struct LoraFile {
+  std::string file;
+  double weight = 1;
+  std::string sha256;  // of the file
+  bool operator==(const LoraFile&) const = default;
+};
+
 /// Everything needed to make one picture again. A plain value.
 struct GenerationRecord {
   std::string prompt;
@@ -45,6 +53,7 @@ struct GenerationRecord {
   std::string device;  // "cpu"
   std::string limn_version;
   std::vector<WeightFile> weights;
+  std::vector<LoraFile> loras;  // in the order in which they were added
   std::string compat = "diffusers";
   std::optional<std::string> created;  // ISO 8601, UTC
   std::vector<std::string> warnings;

@@ -3,7 +3,20 @@
 
 #include <ATen/ops/cat.h>
 
+#include "limn/nn/checkpoint.h"
+
 namespace limn::models {
+namespace {
+
+/// layer.forward(x, other), without keeping what is inside when `checkpointing`.
+template <typename Layer>
+at::Tensor run(const Layer& layer, const at::Tensor& x, const at::Tensor& other, bool checkpointing) {
+  if (!checkpointing) return layer.forward(x, other);
+  return nn::checkpointed([&layer](const auto& inputs) { return layer.forward(inputs[0], inputs[1]); },
+                          {x, other});
+}
+
+}  // namespace
 
 DownBlock2D::DownBlock2D(const UNetLevelConfig& c) {
   for (const ResnetBlock2DConfig& resnet : c.resnets) {
@@ -19,8 +32,8 @@ DownBlock2D::DownBlock2D(const UNetLevelConfig& c) {
 at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context,
                                 std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    x = resnets_[i].forward(x, temb);
-    if (!attentions_.empty()) x = attentions_[i].forward(x, context);
+    x = run(resnets_[i], x, temb, checkpointing_);
+    if (!attentions_.empty()) x = run(attentions_[i], x, context, checkpointing_);
     skips.push_back(x);
   }
   if (!downsamplers_.empty()) {
@@ -44,9 +57,9 @@ UpBlock2D::UpBlock2D(const UNetLevelConfig& c) {
 at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context,
                               std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    x = resnets_[i].forward(at::cat({x, skips.back()}, 1), temb);
+    x = run(resnets_[i], at::cat({x, skips.back()}, 1), temb, checkpointing_);
     skips.pop_back();
-    if (!attentions_.empty()) x = attentions_[i].forward(x, context);
+    if (!attentions_.empty()) x = run(attentions_[i], x, context, checkpointing_);
   }
   // Sizes that do not divide evenly came down rounded up: go back to the exact size of the next skip.
   if (!upsamplers_.empty()) x = upsamplers_[0].forward(x, skips.back().size(2), skips.back().size(3));
@@ -63,10 +76,10 @@ UNetMidBlock2D::UNetMidBlock2D(const UNetLevelConfig& c) {
 }
 
 at::Tensor UNetMidBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context) const {
-  x = resnets_[0].forward(x, temb);
+  x = run(resnets_[0], x, temb, checkpointing_);
   for (size_t i = 1; i < resnets_.size(); ++i) {
-    if (!attentions_.empty()) x = attentions_[i - 1].forward(x, context);
-    x = resnets_[i].forward(x, temb);
+    if (!attentions_.empty()) x = run(attentions_[i - 1], x, context, checkpointing_);
+    x = run(resnets_[i], x, temb, checkpointing_);
   }
   return x;
 }

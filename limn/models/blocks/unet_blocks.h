@@ -24,7 +24,11 @@ class DownBlock2D : public nn::Module {
   at::Tensor forward(at::Tensor hidden_states, const at::Tensor& temb, const at::Tensor& context,
                      std::vector<at::Tensor>& skips) const;
 
+  /// Recompute the layers in the backward pass instead of keeping what they made.
+  void set_gradient_checkpointing(bool on) { checkpointing_ = on; }
+
  private:
+  bool checkpointing_ = false;
   nn::ModuleList<ResnetBlock2D> resnets_;
   nn::ModuleList<Transformer2DModel> attentions_;
   nn::ModuleList<Downsample2D> downsamplers_;
@@ -37,7 +41,11 @@ class UpBlock2D : public nn::Module {
   at::Tensor forward(at::Tensor hidden_states, const at::Tensor& temb, const at::Tensor& context,
                      std::vector<at::Tensor>& skips) const;
 
+  /// Recompute the layers in the backward pass instead of keeping what they made.
+  void set_gradient_checkpointing(bool on) { checkpointing_ = on; }
+
  private:
+  bool checkpointing_ = false;
   nn::ModuleList<ResnetBlock2D> resnets_;
   nn::ModuleList<Transformer2DModel> attentions_;
   nn::ModuleList<Upsample2D> upsamplers_;
@@ -49,7 +57,11 @@ class UNetMidBlock2D : public nn::Module {
   explicit UNetMidBlock2D(const UNetLevelConfig& config);  // one resnet more than attentions
   at::Tensor forward(at::Tensor hidden_states, const at::Tensor& temb, const at::Tensor& context) const;
 
+  /// Recompute the layers in the backward pass instead of keeping what they made.
+  void set_gradient_checkpointing(bool on) { checkpointing_ = on; }
+
  private:
+  bool checkpointing_ = false;
   nn::ModuleList<ResnetBlock2D> resnets_;
   nn::ModuleList<Transformer2DModel> attentions_;
 };

@@ -130,6 +130,12 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& c)
   register_module("conv_out", conv_out_);
 }
 
+void UNet2DConditionModel::set_gradient_checkpointing(bool on) {
+  for (const auto& block : down_blocks_) block->set_gradient_checkpointing(on);
+  if (mid_block_) mid_block_->set_gradient_checkpointing(on);
+  for (const auto& block : up_blocks_) block->set_gradient_checkpointing(on);
+}
+
 at::Tensor UNet2DConditionModel::embed_time(const at::Tensor& sample, const at::Tensor& timestep,
                                             const DenoiserCondition& c) const {
   const auto sinusoids = [&](const at::Tensor& values, int64_t dim) {

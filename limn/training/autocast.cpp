@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/autocast_mode.h>
+
+#include "limn/base/error.h"
+#include "limn/training/task.h"
+
+namespace limn::training {
+namespace {
+
+bool has_bfloat16() {
+#ifdef __x86_64__
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+Autocast::Autocast(bool on, c10::DeviceType device) : on_(on), before_(false), device_(device) {
+  if (!on_) return;
+  before_ = at::autocast::is_autocast_enabled(device);
+  at::autocast::set_autocast_enabled(device, true);
+  at::autocast::set_autocast_dtype(device, at::kBFloat16);
+  at::autocast::increment_nesting();
+}
+
+Autocast::~Autocast() {
+  if (!on_) return;
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(device_, before_);
+}
+
+at::Device device_of(const TrainConfig& config) {
+  try {
+    return at::Device(config.device);
+  } catch (const c10::Error&) {
+    throw Error(ErrorCode::InvalidArgument, "run.device", "no device '" + config.device + "'",
+                "cpu, cuda or cuda:N");
+  }
+}
+
+bool wants_bfloat16(const TrainConfig& config) {
+  if (config.precision == "bfloat16") return true;
+  return config.precision == "auto" && (!device_of(config).is_cpu() || has_bfloat16());
+}
+
+}  // namespace limn::training

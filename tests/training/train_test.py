@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every task of `limn train` from a data set to what it writes, with the program itself; and what bad input gets.
+
+    train_test.py LIMN
+"""
+import json
+import pathlib
+import re
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import tiny
+
+limn = pathlib.Path(sys.argv[1]).resolve()
+
+
+def train(folder, name, sections, *more, expect=0):
+    config = tiny.config_file(folder / f"{name}.toml", sections)
+    return tiny.run(limn, "train", config, "--output", folder / name, "--threads", 1, *more, expect=expect)
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder):
+    return [row["loss"] for row in log(folder) if "loss" in row]
+
+
+def draws(folder, model, output, *more):
+    tiny.run(limn, "generate", "a red disc", "--model", model, "--steps", 2, "--seed", 1, "--width", 32, "--height", 32,
+             "--output", folder / output, "--save-latents", folder / (output + ".safetensors"), "--quiet", *more)
+    return (folder / (output + ".safetensors")).read_bytes()
+
+
+def fails(folder, sections, *texts, arguments=(), name="bad", expect=2):
+    result = train(folder, name, sections, *arguments, expect=expect)
+    for text in texts:
+        assert text in result.stderr, f"expected '{text}' in: {result.stderr}"
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    data, models = tiny.data_set(limn, folder), tiny.configs(folder / "models")
+
+    train(folder, "vae", tiny.autoencoder(data, models, samples=400))
+    found = losses(folder / "vae")
+    assert sum(found[-4:]) < 0.9 * sum(found[:4]), f"the autoencoder's loss does not fall: {found}"
+    assert (folder / "vae" / "vae" / "config.json").exists() and (folder / "vae" / "report.html").exists()
+    assert any("validation/psnr" in row for row in log(folder / "vae"))
+    print("autoencoder: loss", found[0], "→", found[-1])
+
+    train(folder, "base", tiny.diffusion(data, models, folder / "vae" / "vae", samples=800))
+    found = losses(folder / "base")
+    assert sum(found[-4:]) < 0.95 * sum(found[:4]), f"the denoiser's loss does not fall: {found}"
+    base = folder / "base" / "model"
+    card = (base / "README.md").read_text()
+    assert "CC0-1.0" in card and "samples seen: 800" in card and "held out" in card
+    assert any(key.startswith("validation/t") for row in log(folder / "base") for key in row)
+    assert list((folder / "base" / "samples").glob("*.png")) and list((folder / "base").glob("events.out.tfevents.*"))
+    plain = draws(folder, base, "plain.png")
+    print("diffusion: loss", found[0], "→", found[-1])
+
+    for task, sections, written in [
+            ("finetune", {}, "model"),
+            ("lora", {"lora": {"rank": 2, "conv_rank": 2, "alpha": 4.0}, "model": {"train_text_encoder": True}}, "lora.safetensors"),
+            ("dreambooth", {"dreambooth": {"class_data": data, "prior_weight": 0.5}, "run": {"gradient_checkpointing": True}}, "model"),
+            ("textual_inversion", {"textual_inversion": {"token": "<it>", "initializer": "disc", "vectors": 2}}, "embedding.safetensors")]:
+        train(folder, task, tiny.adapting(task, data, base, **sections))
+        assert (folder / task / written).exists(), task
+        if written == "model":
+            assert draws(folder, folder / task / "model", task + ".png") != plain, f"{task} changed nothing"
+        print(task, "wrote", written)
+    for layout in ("diffusers", "kohya"):
+        sections = tiny.adapting("lora", data, base, lora={"rank": 2, "layout": layout})
+        train(folder, layout, sections)
+    lora = {layout: draws(folder, base, layout + ".png", "--lora", folder / layout / "lora.safetensors")
+            for layout in ("diffusers", "kohya")}
+    assert lora["diffusers"] == lora["kohya"] != plain, "the layouts of one LoRA must draw the same"
+
+    good = tiny.adapting("lora", data, base)
+    fails(folder, {**good, "optimizer": {"lerning_rate": 1.0}}, "did you mean optimizer.learning_rate?")
+    fails(folder, {**good, "objective": {"prediction": "epsilon"}}, "but the model predicts v_prediction")
+    fails(folder, {**good, "lora": {"targets": ["nothing"]}}, "match no layer")
+    fails(folder, {**good, "data": {"path": folder / "nowhere"}}, "nowhere", expect=3)
+    fails(folder, {**good, "model": {"base": folder / "nowhere"}}, "nowhere", expect=3)
+    fails(folder, good, "holds a run that was begun", "--resume", name="lora")
+    result = train(folder, "diffusers", {**good, "lora": {"rank": 4}}, "--resume", expect=2)
+    assert re.search(r"lora\.rank: 2 then, 4 now", result.stderr), result.stderr
+    print("bad input: as it should be")
