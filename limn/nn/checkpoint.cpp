@@ -54,7 +54,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
       const at::AutoGradMode gradients_on(true);
       const AutocastAs autocast(inputs.front().device().type(), context->saved_data["autocast"].toBool());
       const at::Tensor output = holder->run(inputs);
-      torch::autograd::backward({output}, {gradients[0]});
+      if (output.requires_grad()) torch::autograd::backward({output}, {gradients[0]});
     }
     variable_list out{at::Tensor(), at::Tensor()};  // of run and gate
     for (const at::Tensor& input : inputs) out.push_back(input.defined() ? input.grad() : at::Tensor());

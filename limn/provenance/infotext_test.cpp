@@ -107,5 +107,14 @@ TEST(ParametersText, ComesBackFromTheParser) {
   }
 }
 
+TEST(ParametersText, NamesLorasAsA1111Does) {
+  GenerationRecord record = testing::full_record();
+  record.loras = {{"ink.safetensors", 0.75, std::string(64, 'e')},
+                  {"b.c.safetensors", -1, std::string(64, 'f')}};
+  EXPECT_EQ(parse_infotext(parameters_text(record)).find("Lora hashes"),
+            "ink: eeeeeeeeeeee, b.c: ffffffffffff");
+  EXPECT_EQ(record_from_json(to_json(record)), record);
+}
+
 }  // namespace
 }  // namespace limn::provenance

@@ -130,9 +130,9 @@ TrainConfig config_of(const Case& c) {
 class DenoisingStep : public testing::TestWithParam<Case> {};
 class AutoencoderStep : public testing::TestWithParam<Case> {};
 
-TEST_P(DenoisingStep, EqualsTheReference) {
-  Case c = GetParam();
+void expect_step(const Case& c, bool recompute) {
   TrainConfig config = config_of(c);
+  config.gradient_checkpointing = recompute;
   Networks networks = micro_networks(c);
   if (config.task == "lora") {
     config.rank = 4;
@@ -175,6 +175,9 @@ TEST_P(DenoisingStep, EqualsTheReference) {
   EXPECT_LT(relative(loss.detach(), c.tensors.at("loss")), 1e-5) << c.name;
   expect_gradients(c, task.groups());
 }
+
+TEST_P(DenoisingStep, EqualsTheReference) { expect_step(GetParam(), false); }
+TEST_P(DenoisingStep, RecomputingEqualsTheReference) { expect_step(GetParam(), true); }
 
 TEST_P(AutoencoderStep, EqualsTheReference) {
   const Case& c = GetParam();

@@ -6,6 +6,7 @@
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/engine/engine.h"
+#include "limn/weights/tensor.h"
 #include "tests/fidelity/goldens.h"
 
 namespace limn {
@@ -115,6 +116,31 @@ TEST(TextToImage, StopsBetweenStepsWhenAsked) {
     EXPECT_EQ(error.code(), ErrorCode::Cancelled);
   }
   EXPECT_EQ(steps, 2);
+}
+
+// LoRAs, against PEFT through diffusers: tools/goldens/lora.py.
+TEST(Lora, EndInTheLatentsOfDiffusers) {
+  const auto goldens_of = weights::load_tensors(goldens() / "lora" / "latents.safetensors");
+  const std::string a = (goldens() / "lora" / "a.safetensors").string(),
+                    b = (goldens() / "lora" / "b.safetensors").string();
+  const std::string a_kohya = (goldens() / "lora" / "a_kohya.safetensors").string();
+  const std::vector<std::pair<std::string, json::array>> runs{
+      {"plain", {}},           {"a", {a}},   {"b", {b}}, {"both", {a + ":0.7", b + ":-0.5"}},
+      {"a", {a_kohya + ":1"}}, {"plain", {}}};
+  for (const auto& [name, loras] : runs) {
+    auto request = engine::request_from_json({{"prompt", "a red disc"},
+                                              {"steps", 3},
+                                              {"guidance_scale", 3.0},
+                                              {"width", 64},
+                                              {"height", 64},
+                                              {"seed", 4},
+                                              {"scheduler", "ddim"},
+                                              {"lora", loras}});
+    request.model = goldens() / "tiny_sd1";
+    const auto pictures = shared_engine().generate(request);
+    EXPECT_LT(relative_l2(stacked(pictures), goldens_of.at(name)), kLatents) << name;
+    EXPECT_EQ(pictures.front().record.loras.size(), loras.size());
+  }
 }
 
 }  // namespace
