@@ -1,4 +1,5 @@
 # limn: `make demo` draws a picture on a bare machine, `make test` runs every test; both install what is missing.
+# `make train-demo` trains a miniature from packages to pictures, `make test-slow` is it and the long crash test.
 JOBS ?= $(shell nproc)
 RELEASE := build/release
 

@@ -93,7 +93,7 @@ int stats(const Options& o) {
       for (const auto& [name, count] : value.as_object())
         std::cout << "\n  " << name << "  " << to_text(count);
     else if (value.is_array())
-      for (const json::value& item : value.as_array()) std::cout << "\n  " << item.as_string();
+      for (const json::value& item : value.as_array()) std::cout << "\n  " << std::string(item.as_string());
     else
       std::cout << "  " << to_text(value);
     std::cout << "\n";

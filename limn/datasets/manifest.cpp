@@ -135,7 +135,7 @@ std::string summary_markdown(std::span<const Row> rows, std::string_view name) {
       out << "\n";
     } else if (value.is_array()) {
       out << "## " << key << "\n\n";
-      for (const json::value& item : value.as_array()) out << "- " << item.as_string() << "\n";
+      for (const json::value& item : value.as_array()) out << "- " << std::string(item.as_string()) << "\n";
     } else {
       out << key << ": " << to_text(value) << "\n\n";
     }
@@ -147,7 +147,7 @@ json::object croissant(std::span<const Row> rows, std::string_view name, const s
   constexpr char kContext[] = R"({
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
     "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/",
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract", "field": "cr:field",
     "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format",
     "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key",
@@ -181,6 +181,7 @@ json::object croissant(std::span<const Row> rows, std::string_view name, const s
        "Training pictures with captions, licences, attributions and opt-out records, as limn keeps them."},
       {"conformsTo", "http://mlcommons.org/croissant/1.0"},
       {"url", "https://example.invalid/" + std::string(name)},
+      {"citeAs", "see attributions"},
       {"version", "1.0.0"},
       {"datePublished", "1970-01-01"},
       {"license", licences},

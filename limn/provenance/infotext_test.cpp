@@ -68,7 +68,9 @@ TEST(ParseInfotext, IsQuickOnLongOddLines) {
 }
 
 TEST(ParametersText, IsWhatOtherReadersRead) {
-  EXPECT_EQ(parameters_text(testing::full_record()), text(cases().at(0), "text"));
+  GenerationRecord record = testing::full_record();
+  record.loras.clear();
+  EXPECT_EQ(parameters_text(record), text(cases().at(0), "text"));
 }
 
 TEST(ParametersText, LeavesOutWhatTheRecordHasNot) {

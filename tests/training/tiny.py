@@ -110,10 +110,10 @@ def diffusion(data, models, vae, samples=160):
             "preview": {"every": 80, "prompts": ["a red disc"], "steps": 2, "memorisation_samples": 2}}
 
 
-def adapting(task, data, base, samples=160, **sections):
+def adapting(task, data_set, base, samples=160, **sections):
     out = {"run": {"task": task, "samples": samples, "seed": 3, "precision": "float32"},
            "model": {"base": base, "save_dtype": "float32"},
-           "data": {"path": data, "batch_size": 4},
+           "data": {"path": data_set, "batch_size": 4},
            "objective": {"prediction": "v_prediction"},
            "optimizer": {"learning_rate": 1e-3}, "checkpoint": {"every": 16, "keep": 2}, "log": {"every": 5}}
     for name, rows in sections.items():

@@ -4,10 +4,14 @@
     train_test.py LIMN
 """
 import json
+import os
 import pathlib
 import re
+import socket
+import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import tiny
@@ -22,6 +26,12 @@ def train(folder, name, sections, *more, expect=0):
 
 def log(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def losses(folder):
@@ -78,6 +88,31 @@ with tempfile.TemporaryDirectory() as name:
     lora = {layout: draws(folder, base, layout + ".png", "--lora", folder / layout / "lora.safetensors")
             for layout in ("diffusers", "kohya")}
     assert lora["diffusers"] == lora["kohya"] != plain, "the layouts of one LoRA must draw the same"
+
+    # Two processes with batch 2 are one with batch 4; and a lost one ends the other, not the run.
+    def processes(name, sections, count, kill=None):
+        config, port = tiny.config_file(folder / f"{name}.toml", sections), free_port()
+        command = [str(limn), "train", str(config), "--output", str(folder / name), "--threads", "1", "--resume"]
+        started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "RANK": str(rank),
+                   "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}) for rank in range(count)]
+        if kill is not None:
+            while not list((folder / name).glob("checkpoints/0*")):
+                assert started[0].poll() is None, started[0].communicate()[1]
+                time.sleep(0.05)
+            started[kill].kill()
+        return [(process.wait(timeout=120), process.stderr.read()) for process in started]
+
+    both = {size: tiny.adapting("lora", data, base, data={"batch_size": size}, model={"train_text_encoder": True}) for size in (2, 4)}
+    train(folder, "alone", both[4])
+    for status, error in processes("together", both[2], 2):
+        assert status == 0, error
+    alone, together = losses(folder / "alone"), losses(folder / "together")
+    assert len(alone) == len(together) and all(abs(a - b) < 1e-5 * a for a, b in zip(alone, together)), (alone, together)
+    long = {**both[2], "run": {**both[2]["run"], "samples": 100000}}
+    (status, error), _ = processes("lost", long, 2, kill=1)
+    assert status == 6 and "another process of the run is gone" in error, (status, error)
+    assert list((folder / "lost").glob("checkpoints/0*/state.json"))
+    print("two processes: losses of one with twice the batch; a lost peer ends with status 6")
 
     good = tiny.adapting("lora", data, base)
     fails(folder, {**good, "optimizer": {"lerning_rate": 1.0}}, "did you mean optimizer.learning_rate?")
