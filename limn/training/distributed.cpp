@@ -2,6 +2,7 @@
 #include "limn/training/distributed.h"
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <string>
 
@@ -144,6 +145,7 @@ class BucketAverager : public Distributed::GradientAverager {
 class Group : public Distributed {
  public:
   Group(const Launch& launch, double timeout_seconds) : launch_(launch) {
+    std::signal(SIGPIPE, SIG_IGN);  // writing to a lost peer must be an error, not the end of this process
     const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds * 1000));
     try {
       c10d::TCPStoreOptions options;
