@@ -65,7 +65,7 @@ bool says(std::string_view text, std::string_view key, std::string_view value) {
 
 Found noai(const Item& item, const Texts& texts) {
   std::string beside = lower(to_text(item.fields)) + (item.caption ? lower(*item.caption) : "");
-  for (const std::string& text : texts) beside += "\n" + lower(text);
+  for (const std::string& text : texts) beside.append("\n").append(lower(text));
   for (const char* word : {"noai", "noimageai"})
     if (has_word(beside, word)) return word;
   return {};

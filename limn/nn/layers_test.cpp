@@ -2,12 +2,15 @@
 #include "limn/nn/layers.h"
 
 #include <cmath>
+#include <functional>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
@@ -15,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "limn/base/error.h"
+#include "limn/nn/checkpoint.h"
 
 namespace limn::nn {
 namespace {
@@ -98,6 +102,60 @@ TEST(Layers, LetGradientsThrough) {
   layer.bias = noise({2}, 6).requires_grad_();
   layer.forward(noise({4, 3}, 7)).sum().backward();
   EXPECT_TRUE(layer.bias.grad().equal(at::full({2}, 4.0f)));
+}
+
+/// Compares autograd's gradient of Σ f(x)² with central differences, in float64.
+void expect_gradients(const std::function<at::Tensor()>& f, const std::vector<at::Tensor>& leaves) {
+  for (const at::Tensor& leaf : leaves) leaf.requires_grad_(true);
+  f().square().sum().backward();
+  constexpr double kStep = 1e-5;
+  for (const at::Tensor& leaf : leaves) {
+    const at::NoGradGuard no_grad;
+    const at::Tensor flat = leaf.detach().view(-1), gradient = leaf.grad().reshape(-1);
+    for (int64_t i = 0; i < flat.size(0); i += 3) {
+      const double kept = flat[i].item<double>();
+      flat[i].fill_(kept + kStep);
+      const double above = f().square().sum().item<double>();
+      flat[i].fill_(kept - kStep);
+      const double below = f().square().sum().item<double>();
+      flat[i].fill_(kept);
+      EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep),
+                  1e-5 * std::max(1.0, std::abs(gradient[i].item<double>())));
+    }
+  }
+}
+
+at::Tensor random64(at::IntArrayRef shape) { return at::randn(shape, at::kDouble); }
+
+TEST(LowRank, GradientsOfLinearAndConvolutionAreThoseOfDifferences) {
+  Linear linear(5, 4);
+  linear.weight = random64({4, 5});
+  linear.bias = random64({4});
+  linear.low_rank = LowRank{random64({2, 5}), random64({4, 2}), 1.5};
+  const at::Tensor x = random64({3, 5});
+  expect_gradients([&] { return linear.forward(x); }, {x, linear.low_rank->down, linear.low_rank->up});
+
+  Conv2d conv(3, 4, 3, {.stride = 2, .padding = 1});
+  conv.weight = random64({4, 3, 3, 3});
+  conv.bias = random64({4});
+  conv.low_rank = LowRank{random64({2, 3, 3, 3}), random64({4, 2, 1, 1}), 0.5};
+  const at::Tensor map = random64({1, 3, 6, 6});
+  expect_gradients([&] { return conv.forward(map); }, {map, conv.low_rank->down, conv.low_rank->up});
+}
+
+TEST(Checkpointed, GivesTheSameGradientsAndRunsTwice) {
+  const at::Tensor weight = random64({4, 4});
+  int runs = 0;
+  const at::Tensor x = random64({2, 4});
+  const auto layer = [&](const std::vector<at::Tensor>& inputs) {
+    ++runs;
+    return at::linear(inputs[0], weight).tanh() * inputs[1];
+  };
+  const at::Tensor scale = random64({4});
+  expect_gradients([&] { return checkpointed(layer, {x, scale}); }, {x, scale, weight});
+  runs = 0;
+  checkpointed(layer, {x, scale}).sum().backward();
+  EXPECT_EQ(runs, 2);
 }
 
 }  // namespace

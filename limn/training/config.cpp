@@ -129,11 +129,11 @@ void read_table(TrainConfig& config, const toml::table& table, const std::string
 }
 
 /// Whether `name` is one of "a, b, c".
-bool lists(std::string_view names, std::string_view name) {
+bool lists(std::string_view names, std::string_view name, std::string_view separator = ", ") {
   for (size_t from = 0; from <= names.size();) {
-    const size_t end = std::min(names.find(", ", from), names.size());
+    const size_t end = std::min(names.find(separator, from), names.size());
     if (names.substr(from, end - from) == name) return true;
-    from = end + 2;
+    from = end + separator.size();
   }
   return false;
 }
@@ -156,8 +156,7 @@ void check(const TrainConfig& c, const std::vector<std::string>& given) {
   need(!c.data.empty(), "data.path", "the folder of a data set built by `limn data build`");
   for (const std::string& name : given) {
     const TrainField& field = *try_find_named(train_fields(), name);
-    if (!field.tasks.empty() &&
-        (" " + std::string(field.tasks) + " ").find(" " + c.task + " ") == std::string::npos)
+    if (!field.tasks.empty() && !lists(field.tasks, c.task, " "))
       refuse(at(name), "task '" + c.task + "' does not use it", "it belongs to: " + std::string(field.tasks));
   }
   const bool adapts =
@@ -179,6 +178,9 @@ void check(const TrainConfig& c, const std::vector<std::string>& given) {
     need(!c.token.empty(), "textual_inversion.token", "the new word, like \"<my-cat>\"");
   if (c.cache_latents && c.horizontal_flip > 0)
     refuse(at("data.horizontal_flip"), "cannot flip cached latents", "set data.cache_latents = false");
+  if (c.cache_text && (c.train_text_encoder || c.task == "textual_inversion"))
+    refuse(at("data.cache_text"), "what the text encoder says changes while it is trained",
+           "set data.cache_text = false");
   if (c.prediction == "flow" && c.zero_terminal_snr)
     refuse(at("objective.zero_terminal_snr"), "flow matching ends in noise alone anyway", "remove it");
   if (c.gradient_checkpointing && c.task == "autoencoder")

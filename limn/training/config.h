@@ -29,7 +29,7 @@ struct TrainConfig {
   // [data]
   std::string data;
   int64_t batch_size = 1, accumulation = 1;
-  bool cache_latents = false;
+  bool cache_latents = false, cache_text = false;
   double caption_dropout = 0.1, horizontal_flip = 0;
   // [objective]
   std::string prediction = "epsilon", weighting = "none", timesteps = "uniform";

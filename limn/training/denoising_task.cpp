@@ -7,7 +7,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/embedding.h>
+#include <ATen/ops/stack.h>
 
 #include "limn/adapters/lora.h"
 #include "limn/base/error.h"
@@ -194,13 +194,26 @@ at::Tensor DenoisingTask::loss(const Batch& batch, int64_t) {
   return loss_of(latents, noise.to(device_), levels.to(device_), ids.to(device_), count);
 }
 
+at::Tensor DenoisingTask::encode_text(const at::Tensor& input_ids) {
+  if (!config_.cache_text) return networks_.text_encoder->forward(input_ids);
+  std::vector<at::Tensor> states;
+  const at::Tensor ids = input_ids.to(at::kCPU).contiguous();
+  for (int64_t i = 0; i < ids.size(0); ++i) {
+    const auto* row = ids[i].const_data_ptr<int64_t>();
+    at::Tensor& kept = texts_[{row, row + ids.size(1)}];
+    if (!kept.defined()) kept = networks_.text_encoder->forward(input_ids.slice(0, i, i + 1))[0].clone();
+    states.push_back(kept);
+  }
+  return at::stack(states);
+}
+
 at::Tensor DenoisingTask::predict(const NoisedBatch& batch, const at::Tensor& input_ids) {
   if (word_.defined()) join_word();
   const Autocast autocast(bfloat16_, device_.type());
   at::Tensor states;
   {
     const at::AutoGradMode text_gradients(at::GradMode::is_enabled() && train_text_);
-    states = networks_.text_encoder->forward(input_ids);
+    states = encode_text(input_ids);
   }
   const at::Tensor sample =
       config_.channels_last ? batch.sample.contiguous(at::MemoryFormat::ChannelsLast) : batch.sample;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -41,6 +42,8 @@ class DenoisingTask : public Task {
   void add_word();
   /// Puts the new word's rows behind the table, so that gradients reach them.
   void join_word();
+  /// What the text encoder says of each row.
+  at::Tensor encode_text(const at::Tensor& input_ids);
   at::Tensor latents_of(const datasets::Dataset& data, const Batch& batch) const;
   std::vector<Image> draw(const std::vector<std::string>& prompts, int64_t width, int64_t height) const;
   at::Tensor embed(const std::vector<Image>& pictures) const;
@@ -58,6 +61,7 @@ class DenoisingTask : public Task {
   std::optional<datasets::Dataset> data_, class_data_;
   std::optional<BatchOrder> class_order_;
   mutable std::unique_ptr<LatentCache> cache_;
+  std::map<std::vector<int64_t>, at::Tensor> texts_;  // of data.cache_text: ids → [tokens, dim]
 };
 
 }  // namespace limn::training

@@ -133,6 +133,7 @@ class AutoencoderStep : public testing::TestWithParam<Case> {};
 void expect_step(const Case& c, bool recompute) {
   TrainConfig config = config_of(c);
   config.gradient_checkpointing = recompute;
+  config.cache_text = recompute && !config.train_text_encoder && config.task != "textual_inversion";
   Networks networks = micro_networks(c);
   if (config.task == "lora") {
     config.rank = 4;
