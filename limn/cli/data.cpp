@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include <unistd.h>
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string folder, wanted, croissant, summary;
+  datasets::CroissantAbout about;
   std::vector<std::string> sources;
   datasets::AddOptions add;
   datasets::BuildOptions build;
@@ -114,39 +116,56 @@ int check(const Options& o) {
   return 0;
 }
 
+/// A row's number, the start of its hash (8 digits or more), or a word of its caption or name.
+std::vector<size_t> rows_wanted(const std::vector<datasets::Row>& rows, const std::string& wanted) {
+  const auto all_of = [&](const char* set) { return wanted.find_first_not_of(set) == std::string::npos; };
+  if (wanted.size() < 8 && all_of("0123456789") && !wanted.empty() && std::stoul(wanted) < rows.size())
+    return {std::stoul(wanted)};
+  const bool hash = wanted.size() >= 8 && all_of("0123456789abcdef");
+  std::vector<size_t> out;
+  for (size_t i = 0; i < rows.size(); ++i)
+    if ((hash && rows[i].sha256.starts_with(wanted)) || rows[i].caption.find(wanted) != std::string::npos ||
+        rows[i].name.find(wanted) != std::string::npos)
+      out.push_back(i);
+  return out;
+}
+
 int show(const Options& o) {
   const auto rows = rows_of(o);
-  bool found = false;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const datasets::Row& row = rows[i];
-    if (std::to_string(i) != o.wanted && !row.sha256.starts_with(o.wanted) &&
-        row.caption.find(o.wanted) == std::string::npos && row.name.find(o.wanted) == std::string::npos)
-      continue;
-    found = true;
-    json::object object = datasets::to_json(row);
-    object["row"] = i;
-    std::cout << (o.json ? to_text(object) : to_pretty_text(object)) << "\n";
-  }
-  if (!found)
+  const auto wanted = rows_wanted(rows, o.wanted);
+  if (wanted.empty())
     throw Error(ErrorCode::NotFound, o.folder,
                 "no row, hash, caption or name is or holds '" + o.wanted + "'");
+  std::map<std::string, datasets::Dataset> built;
+  if (fs::exists(fs::path(o.folder) / "dataset.json"))
+    for (const char* split : {"train", "validation"})
+      built.emplace(split, datasets::Dataset::open(o.folder, split));
+  for (const size_t i : wanted) {
+    json::object object = datasets::to_json(rows[i]);
+    object["row"] = i;
+    if (const auto data = built.find(rows[i].split); data != built.end())
+      if (const auto place = data->second.find(static_cast<int64_t>(i))) {
+        object["shard"] = place->shard.filename().string();
+        object["index"] = place->index;
+      }
+    std::cout << (o.json ? to_text(object) : to_pretty_text(object)) << "\n";
+  }
   return 0;
 }
 
 int export_(const Options& o) {
   const auto rows = rows_of(o);
-  const std::string name = fs::absolute(o.folder).lexically_normal().filename().string();
+  datasets::CroissantAbout about = o.about;
+  about.name = (fs::absolute(o.folder) / "").lexically_normal().parent_path().filename().string();
+  about.manifest_sha256 = sha256_of_file(fs::path(o.folder) / "manifest.jsonl");
   const auto write = [](const std::string& file, const std::string& text) {
     write_file_atomically(file, std::as_bytes(std::span(text)));
   };
   if (o.croissant.empty() && o.summary.empty())
     throw Error(ErrorCode::InvalidArgument, "export", "says not what to write",
                 "--croissant FILE or --summary FILE");
-  if (!o.croissant.empty())
-    write(o.croissant, to_pretty_text(datasets::croissant(
-                           rows, name, sha256_of_file(fs::path(o.folder) / "manifest.jsonl"))) +
-                           "\n");
-  if (!o.summary.empty()) write(o.summary, datasets::summary_markdown(rows, name));
+  if (!o.croissant.empty()) write(o.croissant, to_pretty_text(datasets::croissant(rows, about)) + "\n");
+  if (!o.summary.empty()) write(o.summary, datasets::summary_markdown(rows, about.name));
   return 0;
 }
 
@@ -181,22 +200,29 @@ std::function<int()> add_data(CLI::App& app) {
   sub = command("build", "make the shards that training reads", build);
   sub->add_option("--resolution", o->build.resolution, "pixels a side of a square (default: 128)")
       ->check(CLI::Range(8, 4096));
-  sub->add_option("--buckets", o->build.buckets, "aspect ratios (default: 1, squares)")
+  sub->add_option("--buckets", o->build.buckets, "aspect ratios, an odd number (default: 1, squares)")
       ->check(CLI::Range(1, 31));
+  sub->add_option("--min-side", o->build.min_side,
+                  "leave out pictures with a shorter side than this, in pixels")
+      ->check(CLI::Range(0, 1 << 16));
   sub->add_option("--near-duplicates", o->build.near_duplicates,
                   "bits of the perceptual hash that near duplicates may differ in; -1 keeps all (default: 4)")
       ->check(CLI::Range(-1, 16));
   sub->add_option("--fit", o->fit, "crop or pad (default: crop)")->check(CLI::IsMember({"crop", "pad"}));
+  sub->add_flag("--force", o->build.force, "build anew what is built already");
 
   command("stats", "count licences, sources, splits, exclusions; list attributions", stats)
       ->add_flag("--json", o->json, "as one JSON object");
   command("check", "compare files and shards with the manifest", check);
   sub = command("show", "print rows", show);
-  sub->add_option("row", o->wanted, "a row's number, the start of a hash, or a word of caption or name")
+  sub->add_option("row", o->wanted,
+                  "a row's number, 8 or more digits of a hash, or a word of caption or name")
       ->required();
   sub->add_flag("--json", o->json, "one JSON object a line");
   sub = command("export", "describe the data set for others", export_);
-  sub->add_option("--croissant", o->croissant, "write Croissant JSON-LD here");
+  sub->add_option("--croissant", o->croissant, "write Croissant JSON-LD here, best beside manifest.jsonl");
+  sub->add_option("--url", o->about.url, "Croissant: the page it is published at");
+  sub->add_option("--published", o->about.published, "Croissant: the date it was published, 2026-01-31");
   sub->add_option("--summary", o->summary, "write a readable summary here");
   return [o, action] { return (*action)(*o); };
 }

@@ -37,13 +37,16 @@ AddResult add_pictures(const std::filesystem::path& folder, const std::vector<st
 
 struct BuildOptions {
   int resolution = 128;     // a square's side in pixels; other buckets have about as many pixels
-  int buckets = 1;          // aspect ratios: 1 is squares only
+  int buckets = 1;          // aspect ratios: 1 is squares only; see bucket_sizes
   int near_duplicates = 4;  // bits of perceptual_hash that may differ; −1: do not look
+  int min_side = 0;         // pixels; pictures with a shorter side are left out
   bool pad = false;         // white beside what does not fit, instead of cropping
+  bool force = false;       // also when the shards are there already and fit manifest and options
 };
 
 /// Makes the shards that training maps: pictures decoded, resized, cropped and sorted by aspect ratio, captions as token
-/// ids. Same manifest and options, same bytes. Exact and near duplicates are excluded in the manifest.
+/// ids. Same manifest and options, same bytes. Near duplicates, small and narrow pictures are excluded in the manifest.
+/// Until the new shards are whole, the old ones stay. Memory: 1 GiB, one picture, and the manifest.
 /// @return  dataset.json
 /// @throws Error{InvalidArgument} when the disk has too little room, or nothing is left to train on
 json::object build_shards(const std::filesystem::path& folder, const BuildOptions& options,

@@ -121,4 +121,12 @@ Example Dataset::at(int64_t i) const {
           .row = shard.rows[k]};
 }
 
+std::optional<Place> Dataset::find(int64_t row) const {
+  for (const auto& shard : shards_)  // whose rows rise, as build wrote them
+    if (const auto found = std::ranges::lower_bound(shard->rows, row);
+        found != shard->rows.end() && *found == row)
+      return Place{shard->file.origin, found - shard->rows.begin()};
+  return {};
+}
+
 }  // namespace limn::datasets

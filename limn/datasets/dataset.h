@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,12 @@ struct Bucket {
   int64_t first = 0, count = 0;  // examples first … first + count − 1
 };
 
+/// An example's place on disk.
+struct Place {
+  std::filesystem::path shard;
+  int64_t index = 0;  // of the shard's examples
+};
+
 /// A built data set (`limn data build`), memory-mapped. Immutable; safe to share between threads.
 class Dataset {
  public:
@@ -38,6 +45,8 @@ class Dataset {
 
   int64_t size() const { return size_; }
   Example at(int64_t i) const;
+  /// Where the example of this row of the manifest lies, if this split has it.
+  std::optional<Place> find(int64_t row) const;
   const std::vector<Bucket>& buckets() const { return buckets_; }
   /// dataset.json: counts, sizes, licences, attributions, hash of the manifest.
   const json::object& summary() const { return summary_; }

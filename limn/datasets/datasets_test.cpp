@@ -53,7 +53,7 @@ class Folder : public testing::Test {
     return add_pictures(set, sources, options, [](const Progress&) {});
   }
   std::vector<Row> rows() { return read_manifest(set / "manifest.jsonl"); }
-  json::object build(BuildOptions build = {.resolution = 32, .near_duplicates = -1}) {
+  json::object build(BuildOptions build = {.resolution = 32, .near_duplicates = -1, .force = true}) {
     return build_shards(set, build, [](const Progress&) {});
   }
 };

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/datasets/manifest.h"
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <sstream>
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
+#include "limn/image/unicode.h"
 
 namespace limn::datasets {
 namespace {
 
+/// Names come from file systems and archives, and a manifest is UTF-8.
+std::string plain(const std::string& text) { return is_plain_utf8(text) ? text : text_of_bytes(text); }
+
 json::value or_null(const std::optional<std::string>& text) {
-  return text ? json::value(*text) : json::value(nullptr);
+  return text ? json::value(plain(*text)) : json::value(nullptr);
 }
 
 std::optional<std::string> optional_text(const Fields& fields, std::string_view key) {
@@ -28,8 +34,35 @@ json::object counts_of(const std::map<std::string, int64_t>& counts) {
 
 /// "duplicate of …" and "duplicate of …" are one reason.
 std::string reason_of(const std::string& excluded) {
-  const size_t end = std::min(excluded.find(':'), excluded.find(" of "));
-  return excluded.substr(0, end);
+  return excluded.substr(0, std::min(excluded.find(':'), excluded.find(" of ")));
+}
+
+struct Class {
+  int64_t below;
+  const char* name;
+};
+constexpr std::array kCaptionLengths{Class{1, "none"}, Class{50, "1 to 49"}, Class{150, "50 to 149"},
+                                     Class{400, "150 to 399"}, Class{INT64_MAX, "400 and more"}};
+constexpr std::array kSides{Class{128, "below 128"}, Class{256, "128 to 255"}, Class{512, "256 to 511"},
+                            Class{1024, "512 to 1023"}, Class{INT64_MAX, "1024 and more"}};
+
+/// Counts by class, in the table's order.
+template <typename Measure>
+json::object classes_of(std::span<const Row> rows, std::span<const Class> classes, const Measure& measure) {
+  std::vector<int64_t> counts(classes.size());
+  for (const Row& row : rows)
+    if (!row.excluded)
+      ++counts[static_cast<size_t>(std::ranges::upper_bound(classes, measure(row), {}, &Class::below) -
+                                   classes.begin())];
+  json::object out;
+  for (size_t i = 0; i < classes.size(); ++i)
+    if (counts[i] > 0) out[classes[i].name] = counts[i];
+  return out;
+}
+
+std::string in_a_cell(std::string text) {
+  for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
 }
 
 }  // namespace
@@ -40,14 +73,14 @@ json::object to_json(const Row& r) {
           {"file", r.file},
           {"width", r.width},
           {"height", r.height},
-          {"source", r.source},
-          {"name", r.name},
-          {"licence", r.licence},
-          {"attribution", r.attribution},
+          {"source", plain(r.source)},
+          {"name", plain(r.name)},
+          {"licence", plain(r.licence)},
+          {"attribution", plain(r.attribution)},
           {"consent", or_null(r.consent)},
           {"opt_out", or_null(r.opt_out)},
-          {"caption", r.caption},
-          {"caption_origin", r.caption_origin},
+          {"caption", plain(r.caption)},
+          {"caption_origin", plain(r.caption_origin)},
           {"people", r.people},
           {"split", r.split},
           {"excluded", or_null(r.excluded)}};
@@ -114,14 +147,18 @@ json::object statistics(std::span<const Row> rows) {
     ++origins[row.caption_origin];
     if (!row.attribution.empty()) attributions.insert(row.attribution + " (" + row.licence + ")");
   }
-  return {{"rows", rows.size()},
-          {"pictures", counts_of(splits)},
-          {"licences", counts_of(licences)},
-          {"sources", counts_of(sources)},
-          {"people", counts_of(people)},
-          {"captions", counts_of(origins)},
-          {"excluded", counts_of(excluded)},
-          {"attributions", json::array(attributions.begin(), attributions.end())}};
+  return {
+      {"rows", rows.size()},
+      {"pictures", counts_of(splits)},
+      {"licences", counts_of(licences)},
+      {"sources", counts_of(sources)},
+      {"people", counts_of(people)},
+      {"captions", counts_of(origins)},
+      {"caption_bytes", classes_of(rows, kCaptionLengths,
+                                   [](const Row& r) { return static_cast<int64_t>(r.caption.size()); })},
+      {"shorter_side", classes_of(rows, kSides, [](const Row& r) { return std::min(r.width, r.height); })},
+      {"excluded", counts_of(excluded)},
+      {"attributions", json::array(attributions.begin(), attributions.end())}};
 }
 
 std::string summary_markdown(std::span<const Row> rows, std::string_view name) {
@@ -131,7 +168,7 @@ std::string summary_markdown(std::span<const Row> rows, std::string_view name) {
     if (value.is_object()) {
       out << "## " << key << "\n\n| | pictures |\n|---|---|\n";
       for (const auto& [row, count] : value.as_object())
-        out << "| " << row << " | " << to_text(count) << " |\n";
+        out << "| " << in_a_cell(row) << " | " << to_text(count) << " |\n";
       out << "\n";
     } else if (value.is_array()) {
       out << "## " << key << "\n\n";
@@ -141,62 +178,6 @@ std::string summary_markdown(std::span<const Row> rows, std::string_view name) {
     }
   }
   return out.str();
-}
-
-json::object croissant(std::span<const Row> rows, std::string_view name, const std::string& manifest_sha256) {
-  constexpr char kContext[] = R"({
-    "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
-    "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty",
-    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract", "field": "cr:field",
-    "fileObject": "cr:fileObject", "fileProperty": "cr:fileProperty", "fileSet": "cr:fileSet", "format": "cr:format",
-    "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key",
-    "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path", "rai": "http://mlcommons.org/croissant/RAI/",
-    "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated",
-    "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/", "separator": "cr:separator",
-    "source": "cr:source", "subField": "cr:subField", "transform": "cr:transform"})";
-  json::array fields, licences, creators;
-  for (const auto& [key, value] : to_json(Row{})) {
-    const std::string field(key);
-    fields.push_back(
-        json::object{{"@type", "cr:Field"},
-                     {"@id", "pictures/" + field},
-                     {"name", field},
-                     {"dataType", value.is_int64() ? "sc:Integer" : "sc:Text"},
-                     {"source", json::object{{"fileObject", json::object{{"@id", "manifest"}}},
-                                             {"extract", json::object{{"jsonPath", "$." + field}}}}}});
-  }
-  const json::object stats = statistics(rows);
-  for (const auto& [licence, count] : stats.at("licences").as_object())
-    licences.emplace_back(licence == "unknown"
-                              ? std::string("unknown")
-                              : "https://spdx.org/licenses/" + std::string(licence) + ".html");
-  for (const json::value& who : stats.at("attributions").as_array())
-    creators.push_back(json::object{{"@type", "sc:Person"}, {"name", who}});
-  return {
-      {"@context", parse_json(kContext, "context")},
-      {"@type", "sc:Dataset"},
-      {"name", name},
-      {"description",
-       "Training pictures with captions, licences, attributions and opt-out records, as limn keeps them."},
-      {"conformsTo", "http://mlcommons.org/croissant/1.0"},
-      {"url", "https://example.invalid/" + std::string(name)},
-      {"citeAs", "see attributions"},
-      {"version", "1.0.0"},
-      {"datePublished", "1970-01-01"},
-      {"license", licences},
-      {"creator", creators},
-      {"rai:personalSensitiveInformation", "people: " + to_text(stats.at("people"))},
-      {"rai:dataCollection", "excluded: " + to_text(stats.at("excluded"))},
-      {"distribution", json::array{json::object{{"@type", "cr:FileObject"},
-                                                {"@id", "manifest"},
-                                                {"name", "manifest"},
-                                                {"contentUrl", "manifest.jsonl"},
-                                                {"encodingFormat", "application/jsonlines"},
-                                                {"sha256", manifest_sha256}}}},
-      {"recordSet",
-       json::array{json::object{
-           {"@type", "cr:RecordSet"}, {"@id", "pictures"}, {"name", "pictures"}, {"field", fields}}}}};
 }
 
 }  // namespace limn::datasets

@@ -41,14 +41,18 @@ std::vector<Row> read_manifest(const std::filesystem::path& file);
 /// Whole or not at all.
 void write_manifest(const std::filesystem::path& file, std::span<const Row> rows);
 
-/// Counts for people and programs: rows, splits, licences, sources, people, exclusions by reason, caption origins; and
-/// all attributions of what is trained on.
+/// Counts for people and programs: rows and exclusions by reason; splits, licences, sources, people, caption origins and
+/// lengths, and sizes of what is trained on; and all its attributions.
 json::object statistics(std::span<const Row> rows);
 
 /// A readable summary in Markdown.
 std::string summary_markdown(std::span<const Row> rows, std::string_view name);
-/// The data set as Croissant 1.0 JSON-LD (MLCommons).
-/// @param manifest_sha256  of manifest.jsonl
-json::object croissant(std::span<const Row> rows, std::string_view name, const std::string& manifest_sha256);
+struct CroissantAbout {
+  std::string name;
+  std::string manifest_sha256;  // of manifest.jsonl
+  std::string url, published;   // the page, and the date (ISO 8601), it was published at; empty: not said
+};
+/// The data set as Croissant 1.0 JSON-LD (MLCommons), which lies beside manifest.jsonl.
+json::object croissant(std::span<const Row> rows, const CroissantAbout& about);
 
 }  // namespace limn::datasets

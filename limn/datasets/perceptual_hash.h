@@ -19,7 +19,7 @@ std::string hash_text(uint64_t hash);              // 16 hexadecimal digits
 uint64_t hash_from_text(const std::string& text);  // 0 for what is none
 
 /// For each hash the index of an earlier one that is at most `distance` bits away and kept, or −1. Hashes that agree on
-/// one of distance + 1 pieces are compared, which misses none (pigeonhole), so a million take seconds.
+/// one of distance + 1 pieces are compared, which misses none (pigeonhole), so a million take seconds at distance 4.
 /// @param distance  0 to 16
 std::vector<int64_t> near_duplicates(std::span<const uint64_t> hashes, int distance);
 

@@ -13,14 +13,10 @@ namespace {
 
 constexpr size_t kMostSidecar = 1 << 20;
 constexpr std::string_view kPictures[] = {".png", ".jpg", ".jpeg", ".webp"};
-
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return text;
-}
+constexpr const char* kNotes[] = {".headers", ".html", ".xmp"};
 
 bool is_picture(const fs::path& path) {
-  return std::ranges::find(kPictures, lower(path.extension().string())) != std::end(kPictures);
+  return std::ranges::find(kPictures, lower_case(path.extension().string())) != std::end(kPictures);
 }
 
 std::string_view as_text(std::span<const std::byte> bytes) {
@@ -47,9 +43,9 @@ void items_of_folder(const fs::path& folder, const OnItem& visit, const OnBroken
       const auto mapped = MappedFile::open(file);
       Item item{.where = file.string(),
                 .name = file.stem().string(),
-                .extension = lower(file.extension().string()),
+                .extension = lower_case(file.extension().string()),
                 .bytes = mapped->bytes(),
-                .folder = file.parent_path()};
+                .folder = fs::absolute(file).parent_path()};
       const fs::path text = fs::path(file).replace_extension(".txt"),
                      fields = fs::path(file).replace_extension(".json");
       if (fs::exists(text)) item.caption = read_file(text, kMostSidecar);
@@ -57,6 +53,9 @@ void items_of_folder(const fs::path& folder, const OnItem& visit, const OnBroken
         item.fields = object_of(read_file(fields, kMostSidecar), fields.string());
         item.fields_origin = "json";
       }
+      for (const char* extension : kNotes)
+        if (const fs::path notes = fs::path(file).replace_extension(extension); fs::exists(notes))
+          item.notes += read_file(notes, kMostSidecar) + "\n";
       visit(item);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::BadFile && error.code() != ErrorCode::NotFound) throw;
@@ -75,14 +74,18 @@ void items_of_tar(const fs::path& path, const OnItem& visit, const OnBroken& bro
     if (dot == std::string::npos || dot == slash) continue;
     const std::string stem = member.name.substr(0, dot);
     if (!groups.contains(stem)) order.push_back(stem);
-    groups[stem][lower(member.name.substr(dot))] = member.bytes;
+    groups[stem][lower_case(member.name.substr(dot))] = member.bytes;
   }
   for (const std::string& stem : order) {
     const auto& files = groups[stem];
     const std::string where = path.string() + ": " + stem;
     for (const auto& [extension, bytes] : files) {
       if (std::ranges::find(kPictures, extension) == std::end(kPictures)) continue;
-      Item item{.where = where, .name = stem, .extension = extension, .bytes = bytes};
+      Item item{.where = where,
+                .name = stem,
+                .extension = extension,
+                .bytes = bytes,
+                .folder = fs::absolute(path).parent_path()};
       try {
         if (const auto text = files.find(".txt"); text != files.end())
           item.caption = std::string(as_text(text->second));
@@ -90,6 +93,9 @@ void items_of_tar(const fs::path& path, const OnItem& visit, const OnBroken& bro
           item.fields = object_of(as_text(fields->second), where + ".json");
           item.fields_origin = "json";
         }
+        for (const char* name : kNotes)
+          if (const auto notes = files.find(name); notes != files.end())
+            item.notes.append(as_text(notes->second)).append("\n");
         visit(item);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::BadFile) throw;
@@ -111,14 +117,16 @@ void items_of_manifest(const fs::path& path, const OnItem& visit, const OnBroken
     if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     try {
       Item item{.where = where, .fields = object_of(row, where), .fields_origin = "manifest"};
-      const std::string name = Fields(item.fields, where).string("file", "");
+      const Fields fields(item.fields, where);
+      const std::string name = fields.string("file", "");
+      if (name.empty() && fields.has("excluded")) continue;  // of another data set, which has no file for it
       if (name.empty()) throw Error(ErrorCode::BadFile, where + ": file", "is missing");
       const fs::path file = fs::path(name).is_absolute() ? fs::path(name) : path.parent_path() / name;
       const auto picture = MappedFile::open(file);
       item.name = file.stem().string();
-      item.extension = lower(file.extension().string());
+      item.extension = lower_case(file.extension().string());
       item.bytes = picture->bytes();
-      item.folder = file.parent_path();
+      item.folder = fs::absolute(file).parent_path();
       visit(item);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::BadFile && error.code() != ErrorCode::NotFound) throw;
@@ -129,9 +137,15 @@ void items_of_manifest(const fs::path& path, const OnItem& visit, const OnBroken
 
 }  // namespace
 
+std::string lower_case(std::string_view ascii) {
+  std::string out(ascii);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
 void for_each_item(const fs::path& source, const OnItem& visit, const OnBroken& broken) {
   if (!fs::exists(source)) throw Error(ErrorCode::NotFound, source.string(), "no such file or folder");
-  const std::string extension = lower(source.extension().string());
+  const std::string extension = lower_case(source.extension().string());
   if (fs::is_directory(source))
     items_of_folder(source, visit, broken);
   else if (extension == ".tar")

@@ -8,9 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "limn/base/json.h"
+#include "limn/image/image.h"
 
 namespace limn::datasets {
 
@@ -23,7 +25,8 @@ struct Item {
   json::object fields;                 // of a JSON sidecar or a manifest's row
   std::string fields_origin;           // "json" or "manifest"
   std::optional<std::string> caption;  // of a text sidecar
-  std::filesystem::path folder;        // it lies in; empty inside an archive
+  std::string notes;                   // of NAME.headers, NAME.html and NAME.xmp: what its publisher said
+  std::filesystem::path folder;        // it, or the archive it is in, lies in; absolute
 };
 
 /// Every picture of a folder (with NAME.txt or NAME.json beside NAME.png), a WebDataset .tar or a manifest .jsonl, in a
@@ -41,17 +44,28 @@ struct TarMember {
 /// @throws Error{BadFile} with the offset of what is wrong
 std::vector<TarMember> read_tar(std::span<const std::byte> file, const std::string& where);
 
-/// Why a picture may not be trained on, as its maker said so in a way machines read.
+/// What a picture and its surroundings say, in lower case.
+struct Said {
+  std::string words;       // texts inside it, sidecars
+  std::string everything;  // words, and all bytes of its file
+  std::string extension;   // ".png"
+  std::vector<std::pair<std::string, std::string>>
+      above;  // robots.txt and the like in its folder and those above it, nearest first: name, text
+};
+
+/// A way in which makers say that a picture may not be trained on, so that machines can read it.
 struct OptOutSignal {
   std::string_view name;
   std::string_view source;
   /// @return  the evidence, or nothing
-  std::optional<std::string> (*find)(const Item& item, const std::vector<std::string>& texts);
+  std::optional<std::string> (*find)(const Said& said);
 };
 std::span<const OptOutSignal> opt_out_signals();
 
 /// The first signal found, as "name: evidence".
 /// @param texts  inside the picture
-std::optional<std::string> find_opt_out(const Item& item, const std::vector<std::string>& texts);
+std::optional<std::string> find_opt_out(const Item& item, std::span<const TextEntry> texts);
+
+std::string lower_case(std::string_view ascii);
 
 }  // namespace limn::datasets

@@ -13,7 +13,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kPrefix = "Exif\0\0"sv;
-constexpr uint16_t kOrientation = 0x0112, kExifPointer = 0x8769, kUserComment = 0x9286;
+constexpr uint16_t kDescription = 0x010E, kOrientation = 0x0112, kExifPointer = 0x8769, kUserComment = 0x9286;
 constexpr uint16_t kComfyPrompt = 0x0110,
                    kComfyFirst = 0x0100;  // the workflow's strings count down from the prompt's
 constexpr uint16_t kAscii = 2, kShort = 3, kLong = 4, kUndefined = 7;  // types of values
@@ -160,7 +160,11 @@ std::vector<TextEntry> exif_texts(Bytes exif, const std::string& where, size_t o
   for (const Entry& entry : reader.first_directory()) {
     if (entry.tag == kExifPointer) exif_directory = reader.number(entry.value, 4);
     if (entry.tag < kComfyFirst || entry.tag > kComfyPrompt || entry.type != kAscii) continue;
-    if (auto text = comfy_text(entry.tag, text_of_bytes(as_text(entry.value)))) texts.push_back(*text);
+    const std::string text = text_of_bytes(as_text(entry.value));
+    if (auto comfy = comfy_text(entry.tag, text))
+      texts.push_back(*comfy);
+    else if (entry.tag == kDescription && !text.empty())
+      texts.push_back({"Description", text});
   }
   if (!exif_directory) return texts;
   for (const Entry& entry : reader.directory(*exif_directory)) {

@@ -15,8 +15,8 @@ namespace limn {
 /// writes it.
 std::string make_exif(std::string_view text);
 
-/// UserComment as "parameters" and ComfyUI's "keyword:{json}" strings, from an EXIF block with or without
-/// "Exif\0\0".
+/// UserComment as "parameters", ImageDescription as "Description" and ComfyUI's "keyword:{json}" strings, from an EXIF
+/// block with or without "Exif\0\0".
 /// @param offset  where the block is in the file, for errors
 /// @throws Error{BadFile} when the block's structure is damaged
 std::vector<TextEntry> exif_texts(std::span<const std::byte> exif, const std::string& where, size_t offset);
@@ -33,6 +33,10 @@ std::string make_xmp(std::span<const TextEntry> texts);
 /// The texts of make_xmp's packet; another's packet is one text, "xmp".
 /// @throws Error{BadFile} when the property is damaged
 std::vector<TextEntry> xmp_texts(std::string_view packet, const std::string& where);
+
+/// The first language of an XMP packet's dc:description, or an empty text.
+/// Source: ISO 16684-1 (XMP), §8.3, Dublin Core.
+std::string xmp_description(std::string_view packet);
 
 /// How JPEG and WebP keep texts: "parameters" in EXIF, the others in XMP. Empty strings: none.
 struct TextBlocks {

@@ -25,7 +25,7 @@ struct Image {
 /// JPEG and WebP: EXIF's UserComment is "parameters"; all other keywords are a JSON list of pairs in the
 /// property limn:texts of an XMP packet. A packet of someone else is read as one text, "xmp"; ComfyUI's EXIF
 /// strings
-/// ("prompt:{…}") by their keyword.
+/// ("prompt:{…}") by their keyword; EXIF's ImageDescription is "Description".
 struct TextEntry {
   std::string keyword;
   std::string text;  // UTF-8

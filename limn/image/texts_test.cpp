@@ -143,6 +143,22 @@ TEST(Exif, CutAtAnyByteIsDamagedAndUpright) {
   }
 }
 
+TEST(Exif, ImageDescriptionIsADescription) {
+  const std::string exif = "II*\0\x08\0\0\0\x01\0\x0E\x01\x02\0\x06\0\0\0\x1A\0\0\0\0\0\0\0a cat\0"s;
+  EXPECT_EQ(exif_texts(as_byte_span(exif), "test", 0), (std::vector<TextEntry>{{"Description", "a cat"}}));
+}
+
+TEST(Xmp, DescriptionIsFoundAndUnescaped) {
+  EXPECT_EQ(
+      xmp_description("<x><dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">cats &amp; dogs</rdf:li>"
+                      "<rdf:li xml:lang=\"de\">Katzen</rdf:li></rdf:Alt></dc:description></x>"),
+      "cats & dogs");
+  for (const char* damaged :
+       {"", "<dc:description", "<dc:description></dc:description>",
+        "<dc:description><rdf:li</dc:description>", "</dc:description><dc:description>"})
+    EXPECT_EQ(xmp_description(damaged), "") << damaged;
+}
+
 TEST(Exif, ValuesThatOverlapAreRefused) {
   std::string exif = "II*\0\x08\0\0\0\xFF\0"s;
   for (int i = 0; i < 255; ++i)

@@ -81,4 +81,15 @@ std::vector<TextEntry> xmp_texts(std::string_view packet, const std::string& whe
   return texts;
 }
 
+std::string xmp_description(std::string_view packet) {
+  const auto between = [](std::string_view text, std::string_view open, std::string_view close) {
+    const size_t begin = text.find(open), end = text.find(close, begin);
+    if (begin == std::string_view::npos || end == std::string_view::npos) return std::string_view();
+    const std::string_view inside = text.substr(begin, end - begin);
+    return inside.substr(std::min(inside.find('>'), inside.size() - 1) + 1);
+  };
+  const auto languages = between(packet, "<dc:description", "</dc:description>");
+  return unescaped(between(languages, "<rdf:li", "</rdf:li>"));
+}
+
 }  // namespace limn
