@@ -69,7 +69,7 @@ void exclude_near_duplicates(std::vector<Row>& rows, int distance) {
   std::vector<uint64_t> hashes;
   std::vector<size_t> places;
   for (size_t i = 0; i < rows.size(); ++i)
-    if (!rows[i].excluded) {
+    if (!rows[i].excluded && rows[i].phash.size() == 16) {
       hashes.push_back(hash_from_text(rows[i].phash));
       places.push_back(i);
     }

@@ -86,8 +86,8 @@ Found spawning(const Said& said) {
   return above(said, "ai.txt", [&](std::string_view text) {
     for (std::string_view value : lines_after(text, "disallow:")) {
       value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-      for (const std::string& all : {std::string("/"), std::string("*"), "*" + said.extension})
-        if (value == all) return true;
+      if (value == "/" || value == "*") return true;
+      if (value.starts_with('*') && value.substr(1) == said.extension) return true;
     }
     return false;
   });

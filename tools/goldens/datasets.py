@@ -41,3 +41,13 @@ for kind, format_ in (("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMA
         folder = tarfile.TarInfo("folder/below")
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
+
+with tarfile.open(OUT / "pictures.tar", "w", format=tarfile.USTAR_FORMAT) as tar:  # a WebDataset shard
+    for i, beside in enumerate([("txt", "a naïve cat".encode()),
+                                ("json", json.dumps({"caption": "a dog", "licence": "MIT"}).encode())]):
+        png = io.BytesIO()
+        Image.fromarray((np.indices((16, 16)).sum(0) * (i + 3) % 256).astype(np.uint8)).save(png, "png")
+        for extension, content in [("png", png.getvalue()), beside]:
+            info = tarfile.TarInfo(f"shard/{i:03}.{extension}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
