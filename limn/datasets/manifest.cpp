@@ -142,7 +142,7 @@ json::object statistics(std::span<const Row> rows) {
     }
     ++splits[row.split];
     ++licences[row.licence];
-    ++sources[row.source];
+    ++sources[row.source.empty() ? "not said" : row.source];
     ++people[row.people];
     ++origins[row.caption_origin];
     if (!row.attribution.empty()) attributions.insert(row.attribution + " (" + row.licence + ")");
