@@ -6,6 +6,7 @@
 #include <ATen/ops/einsum.h>
 
 #include "limn/adapters/lora_keys.h"
+#include "limn/adapters/twin.h"
 #include "limn/base/error.h"
 #include "limn/weights/layout.h"
 #include "limn/weights/tensor.h"
@@ -71,14 +72,14 @@ at::Tensor product(const LoraLayer& layer, at::IntArrayRef shape) {
   return up.matmul(down.flatten(1)).view(shape);
 }
 
-/// The module's twin: parameters shared, those of `changed` layers with the change added.
+/// The module's twin with the changes of its layers added.
 template <typename Module>
 std::shared_ptr<const Module> changed_twin(const Module& base, const std::string& part,
                                            const std::vector<std::pair<LoraLayer, double>>& changes) {
   std::map<std::string, at::Tensor> sums;
+  auto twin = twin_of(base);
   std::map<std::string, at::Tensor> parameters;
-  const_cast<Module&>(base).for_each_parameter(
-      "", [&](const std::string& name, at::Tensor& t) { parameters[name] = t; });
+  twin->for_each_parameter("", [&](const std::string& name, at::Tensor& t) { parameters[name] = t; });
   for (const auto& [layer, weight] : changes) {
     if (layer.part != part || weight == 0) continue;
     const std::string name = layer.module + ".weight";
@@ -88,12 +89,9 @@ std::shared_ptr<const Module> changed_twin(const Module& base, const std::string
     at::Tensor& sum = sums[name];
     sum = sum.defined() ? sum + change : change;
   }
-  auto twin = std::make_shared<Module>(base.config());
   twin->for_each_parameter("", [&](const std::string& name, at::Tensor& tensor) {
-    const at::Tensor& original = parameters.at(name);
-    const auto sum = sums.find(name);
-    tensor =
-        sum == sums.end() ? original : (original.to(at::kFloat) + sum->second).to(original.scalar_type());
+    if (const auto sum = sums.find(name); sum != sums.end())
+      tensor = (tensor.to(at::kFloat) + sum->second).to(tensor.scalar_type());
   });
   return twin;
 }
@@ -168,7 +166,9 @@ std::shared_ptr<const models::Model> with_loras(const std::shared_ptr<const mode
     for (LoraLayer& layer : read_lora(use.path, *base)) changes.emplace_back(std::move(layer), use.weight);
   auto out = std::make_shared<models::Model>(*base);
   out->unet = changed_twin(*base->unet, "unet", changes);
-  out->text_encoder = changed_twin(*base->text_encoder, "text_encoder", changes);
+  if (base->text_encoder) out->text_encoder = changed_twin(*base->text_encoder, "text_encoder", changes);
+  if (base->text_encoder_2)
+    out->text_encoder_2 = changed_twin(*base->text_encoder_2, "text_encoder_2", changes);
   return out;
 }
 

@@ -59,7 +59,8 @@ std::string unsupported_kind(const std::string& key) {
   return "";
 }
 
-LoraNames::LoraNames(const models::Model& model) {
+LoraNames::LoraNames(const models::Model& model)
+    : unet_names_(models::unet_key_map(model.checkpoint.parts.at("unet").config, "unet")) {
   // The modules only tell their names and shapes here.
   const auto visit = [this](const std::string& part, const nn::Module& module) {
     const_cast<nn::Module&>(module).for_each_module("", [&](const std::string& name, nn::Module& layer) {
@@ -70,18 +71,22 @@ LoraNames::LoraNames(const models::Model& model) {
     });
   };
   visit("unet", *model.unet);
-  visit("text_encoder", *model.text_encoder);
+  if (model.text_encoder) visit("text_encoder", *model.text_encoder);
+  if (model.text_encoder_2) visit("text_encoder_2", *model.text_encoder_2);
 }
 
 void LoraNames::add(const std::string& part, const std::string& module, std::vector<int64_t> shape) {
   const std::pair place(part, module);
   shapes_[place] = std::move(shape);
   const bool unet = part == "unet";
-  layers_[(unet ? "lora_unet_" : "lora_te_") + with_underscores(module)] = place;
-  if (!unet) layers_["lora_te1_" + with_underscores(module)] = place;
+  const bool second = part == "text_encoder_2";
+  layers_[(unet ? "lora_unet_" : second ? "lora_te2_" : "lora_te_") + with_underscores(module)] = place;
+  if (!unet && !second) layers_["lora_te1_" + with_underscores(module)] = place;
   layers_[part + "." + module] = place;
   layers_["base_model.model." + part + "." + module] = place;
   if (unet) layers_["base_model.model." + module] = place;
+  if (const auto ldm = unet ? unet_names_.to_ldm(module + ".weight") : std::nullopt)
+    layers_["lora_unet_" + with_underscores(ldm->key.substr(0, ldm->key.rfind('.')))] = place;  // kohya, SDXL
   constexpr std::string_view kOuter = "text_model.";
   if (!unet && module.starts_with(kOuter)) layers_[part + "." + module.substr(kOuter.size())] = place;
   // unet.….attn1.processor.to_q_lora.down.weight

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "limn/models/key_map.h"
 #include "limn/models/model.h"
 #include "limn/nn/module.h"
 
@@ -31,6 +32,7 @@ class LoraNames {
 
  private:
   void add(const std::string& part, const std::string& module, std::vector<int64_t> shape);
+  models::KeyMap unet_names_;
   std::map<std::string, std::pair<std::string, std::string>> layers_;  // prefix of a key → part, module
   std::map<std::pair<std::string, std::string>, std::vector<int64_t>> shapes_;
 };

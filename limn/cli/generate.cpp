@@ -121,6 +121,10 @@ std::string_view type_name_of(const engine::RequestField& field) {
       return "X";
     case engine::FieldKind::Loras:
       return "FILE[:WEIGHT]";
+    case engine::FieldKind::Size:
+      return "WxH";
+    case engine::FieldKind::Integers:
+      return "N,…";
     default:
       return field.choices ? "NAME" : "TEXT";
   }

@@ -37,8 +37,10 @@ Latents to_latents(const at::Tensor& latents) {
 }  // namespace
 
 struct Engine::State {
-  ModelCache models;
+  ModelCache models, refiners;
 
+  pipelines::Generated run_batch(const GenerateRequest& request, const models::Model& model, const Run& run,
+                                 pipelines::GenerateArgs args, const models::LoadOptions& options);
   std::vector<Picture> generate(const GenerateRequest& request, const models::LoadOptions& options,
                                 std::stop_token stop, const OnProgress& report);
 };
@@ -84,28 +86,63 @@ std::vector<Picture> Engine::generate(const GenerateRequest& request, std::stop_
   }
 }
 
+/// One batch through all passes: the model, then the second pass of a large picture or the refiner.
+pipelines::Generated Engine::State::run_batch(const GenerateRequest& request, const models::Model& model,
+                                              const Run& run, pipelines::GenerateArgs args,
+                                              const models::LoadOptions& options) {
+  pipelines::Generated made = generate_latents(model, *run.scheduler.make(), args);
+  const auto go_on = [&](const models::Model& with, schedulers::Scheduler& scheduler) {
+    pipelines::Generated next = generate_latents(with, scheduler, args);
+    next.warnings.insert(next.warnings.begin(), made.warnings.begin(), made.warnings.end());
+    next.encode_seconds += made.encode_seconds;
+    next.denoise_seconds += made.denoise_seconds;
+    made = std::move(next);
+  };
+  if (run.hires) {
+    const Hires& hires = *run.hires;
+    args.start_latents = hires.upscaler->enlarge(*model.vae, made.latents, hires.height / model.factor(),
+                                                 hires.width / model.factor(), args.stop);
+    args.init_latents = at::Tensor();
+    args.width = hires.width;
+    args.height = hires.height;
+    args.strength = hires.strength;
+    args.num_inference_steps = hires.scheduler.settings.num_inference_steps;
+    go_on(model, *hires.scheduler.make());
+  }
+  if (!request.refiner.empty()) {
+    const LoadedModel refiner = refiners.get({.model = request.refiner, .vae = {}}, options);
+    args.start_latents = made.latents;
+    args.init_image = {};
+    args.init_latents = at::Tensor();
+    args.denoising_start = request.refiner_start;
+    args.denoising_end = {};
+    go_on(*refiner.model, *choose_scheduler(request, *refiner.model, args.num_inference_steps).make());
+  }
+  return made;
+}
+
 std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                                              const models::LoadOptions& options, std::stop_token stop,
                                              const OnProgress& report) {
   report({.stage = Progress::Stage::Load});
   const auto started = std::chrono::steady_clock::now();
-  const LoadedModel loaded = models.get(request.model, options, request.loras);
+  const LoadedModel loaded = models.get(model_choice_of(request), options);
   const models::Model& model = *loaded.model;
   const Run run = resolve(request, loaded);
   const double load_seconds = seconds_since(started);
 
+  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : kMostPerBatch;
+  const int64_t batches = (run.count + most - 1) / most;
   std::optional<pipelines::LatentPreview> preview;
   std::vector<Picture> pictures;
-  for (int64_t first = 0; first < run.count; first += kMostPerBatch) {
-    const int64_t batch = std::min(kMostPerBatch, run.count - first);
+  for (int64_t first = 0; first < run.count; first += most) {
+    const int64_t batch = std::min(most, run.count - first);
     pipelines::GenerateArgs args = run.args_of(first, batch);
-    const auto scheduler = run.make_scheduler();
     args.stop = stop;
     args.on_step = [&](const pipelines::Step& step) {
       const auto steps = static_cast<int64_t>(step.count);
-      const int64_t batches = (run.count + kMostPerBatch - 1) / kMostPerBatch;
       report({.stage = Progress::Stage::Denoise,
-              .done = first / kMostPerBatch * steps + static_cast<int64_t>(step.index) + 1,
+              .done = first / most * steps + static_cast<int64_t>(step.index) + 1,
               .total = steps * batches,
               .first_picture = first,
               .preview = [&](int64_t picture) {
@@ -114,7 +151,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
               }});
     };
 
-    const pipelines::Generated generated = generate_latents(model, *scheduler, args);
+    const pipelines::Generated generated = run_batch(request, model, run, args, options);
     if (!all_finite(generated.latents)) throw NotFinite{"latents"};
     for (int64_t i = 0; i < batch; ++i) {
       report(
@@ -125,6 +162,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
       if (!all_finite(pixels)) throw NotFinite{"decoded picture"};
       Picture& picture = pictures.emplace_back();
       picture.image = pipelines::to_image(pixels);
+      if (run.edit) picture.image = run.edit->finish(picture.image);
       picture.latents = to_latents(latents[0]);
       picture.record = run.record_of(first + i, generated.warnings);
       picture.timings = {load_seconds, generated.encode_seconds, generated.denoise_seconds,

@@ -2,8 +2,10 @@
 #include "limn/engine/model_cache.h"
 
 #include "limn/adapters/lora.h"
+#include "limn/adapters/seamless.h"
 #include "limn/base/error.h"
 #include "limn/base/file.h"
+#include "limn/models/vae_file.h"
 
 namespace limn::engine {
 namespace fs = std::filesystem;
@@ -21,35 +23,39 @@ ModelHashes hash_files(const std::vector<fs::path>& files, const fs::path& denoi
 
 }  // namespace
 
-LoadedModel ModelCache::get(const fs::path& path, const models::LoadOptions& options,
-                            const std::vector<LoraChoice>& loras) {
-  const LoadedModel& plain = base(path, options);
-  if (loras.empty()) return plain;
+LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions& options) {
+  const LoadedModel& plain = base(choice, options);
+  const bool seamless = choice.seamless_x || choice.seamless_y;
+  if (choice.loras.empty() && !seamless) return plain;
   std::vector<provenance::LoraFile> files;
   std::vector<adapters::LoraUse> uses;
-  std::string key = key_;
-  for (const LoraChoice& lora : loras) {
+  std::string key = key_ + "\n" + (choice.seamless_x ? "x" : "") + (choice.seamless_y ? "y" : "");
+  for (const LoraChoice& lora : choice.loras) {
     files.push_back({lora.file.filename().string(), lora.weight, sha256_of_file(lora.file)});
     uses.push_back({lora.file, lora.weight});
-    key += "\n" + files.back().sha256 + ":" + std::to_string(lora.weight);
+    key.append("\n").append(files.back().sha256).append(":").append(std::to_string(lora.weight));
   }
   if (key != changed_key_) {
     changed_ = {};
     changed_key_.clear();
     changed_ = plain;
     changed_.model = adapters::with_loras(plain.model, uses);
+    if (seamless)
+      changed_.model = adapters::with_seamless_edges(changed_.model, choice.seamless_x, choice.seamless_y);
     changed_.loras = files;
     changed_key_ = key;
   }
   return changed_;
 }
 
-const LoadedModel& ModelCache::base(const fs::path& path, const models::LoadOptions& options) {
-  const fs::path place = path.empty() ? data_folder() / "embedded" : path;
+const LoadedModel& ModelCache::base(const ModelChoice& choice, const models::LoadOptions& options) {
+  const fs::path place = choice.model.empty() ? data_folder() / "embedded" : choice.model;
   std::error_code code;
   const fs::path real = fs::canonical(place, code);
   if (code) throw Error(ErrorCode::NotFound, place.string(), "no such model file or folder");
-  const std::string key = real.string() + "\n" + c10::toString(options.dtype) + options.device.str();
+  std::string key = real.string();
+  key.append("\n").append(c10::toString(options.dtype)).append(options.device.str());
+  key.append("\n").append(choice.vae.string());
   if (key == key_) return last_;
 
   changed_ = {};
@@ -59,7 +65,8 @@ const LoadedModel& ModelCache::base(const fs::path& path, const models::LoadOpti
   models::Checkpoint checkpoint = models::open_checkpoint(real);
   const auto files = checkpoint.files;
   const auto denoiser_files = checkpoint.parts.at("unet").tensors.files;
-  last_.name = path.empty() ? "limn embedded" : real.stem().string();
+  if (!choice.vae.empty()) models::use_vae(checkpoint, choice.vae);
+  last_.name = choice.model.empty() ? "limn embedded" : real.stem().string();
   last_.model = models::load_model(std::move(checkpoint), options);
   const fs::path denoiser = denoiser_files.empty() ? fs::path() : denoiser_files.front();
   last_.hashes = std::async(std::launch::async, hash_files, files, denoiser, real).share();

@@ -24,15 +24,20 @@ struct LoadedModel {
   std::shared_future<ModelHashes> hashes;   // computed in the background
 };
 
-/// Keeps the last model that was asked for, and the last one made of it with LoRAs. One thread at a time.
+/// Which model, and what is changed in it.
+struct ModelChoice {
+  std::filesystem::path model, vae;  // empty: the embedded model; the model's own
+  std::vector<LoraChoice> loras = {};
+  bool seamless_x = false, seamless_y = false;
+};
+
+/// Keeps the last model that was asked for, and the last one made of it with changes. One thread at a time.
 class ModelCache {
  public:
-  /// @param path  empty: the embedded model
-  LoadedModel get(const std::filesystem::path& path, const models::LoadOptions& options,
-                  const std::vector<LoraChoice>& loras = {});
+  LoadedModel get(const ModelChoice& choice, const models::LoadOptions& options);
 
  private:
-  const LoadedModel& base(const std::filesystem::path& path, const models::LoadOptions& options);
+  const LoadedModel& base(const ModelChoice& choice, const models::LoadOptions& options);
 
   std::string key_, changed_key_;
   LoadedModel last_, changed_;

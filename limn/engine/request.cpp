@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/engine/request.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <vector>
 
 #include "limn/base/named_table.h"
 #include "limn/image/unicode.h"
+#include "limn/pipelines/hires.h"
+#include "limn/pipelines/text_to_image.h"
 #include "limn/schedulers/scheduler.h"
 
 namespace limn::engine {
@@ -26,6 +29,17 @@ void set_number(GenerateRequest& request, const json::value& value) {
 }
 void set_seed(GenerateRequest& request, const json::value& value) {
   request.seed = value.to_number<uint64_t>();
+}
+
+template <auto Member>
+void set_size(GenerateRequest& request, const json::value& value) {
+  const json::array& sides = value.as_array();
+  request.*Member = {sides[0].as_int64(), sides[1].as_int64()};
+}
+template <auto Member>
+void set_integers(GenerateRequest& request, const json::value& value) {
+  (request.*Member).clear();
+  for (const json::value& item : value.as_array()) (request.*Member).push_back(item.as_int64());
 }
 
 constexpr double kMostLoraWeight = 100;
@@ -72,15 +86,37 @@ const RequestField kFields[] = {
      .kind = FieldKind::Text,
      .help = "what to keep out (needs guidance_scale above 1)",
      .set = set_text<&R::negative_prompt>},
+    {.name = "prompt_2",
+     .kind = FieldKind::Text,
+     .help = "XL models: words for the second text encoder (default: the prompt)",
+     .set = set_text<&R::prompt_2>},
+    {.name = "negative_prompt_2",
+     .kind = FieldKind::Text,
+     .help = "XL models: likewise for the negative prompt",
+     .set = set_text<&R::negative_prompt_2>},
     {.name = "model",
      .kind = FieldKind::Path,
      .help = "diffusers folder, .safetensors or .ckpt (default: the embedded model)",
      .set = set_text<&R::model>},
+    {.name = "vae",
+     .kind = FieldKind::Path,
+     .help = "another VAE: diffusers folder, or a file of an AutoencoderKL or TAESD (default: the model's)",
+     .set = set_text<&R::vae>},
     {.name = "lora",
      .kind = FieldKind::Loras,
      .help = "FILE[:WEIGHT]: a LoRA to add, with kohya's, diffusers' or PEFT's names; may be given again "
              "(default weight: 1)",
      .set = set_loras},
+    {.name = "refiner",
+     .kind = FieldKind::Path,
+     .help = "XL models: a model that takes over for the last steps",
+     .set = set_text<&R::refiner>},
+    {.name = "refiner_start",
+     .kind = FieldKind::Number,
+     .help = "share of the noise levels after which the refiner takes over, 0 to 1 (default: 0.8)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::refiner_start>},
     {.name = "width",
      .kind = FieldKind::Integer,
      .help = "pixels, a multiple of 8 (default: the model's own size)",
@@ -105,6 +141,62 @@ const RequestField kFields[] = {
      .least = 0,
      .most = 1000,
      .set = set_number<&R::guidance_scale>},
+    {.name = "guidance_rescale",
+     .kind = FieldKind::Number,
+     .help = "0 to 1: keep the contrast of the unguided picture, against burnt colours (default: 0)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::guidance_rescale>},
+    {.name = "guidance_start",
+     .kind = FieldKind::Number,
+     .help = "share of the steps before guidance begins, 0 to 1 (default: 0)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::guidance_start>},
+    {.name = "guidance_end",
+     .kind = FieldKind::Number,
+     .help = "share of the steps after which guidance ends, 0 to 1 (default: 1)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::guidance_end>},
+    {.name = "skip_unconditional",
+     .kind = FieldKind::Number,
+     .help = "noise level (sigma) below which every other step goes unguided, to save time (default: 0)",
+     .least = 0,
+     .most = 1000,
+     .set = set_number<&R::skip_unconditional>},
+    {.name = "image_guidance_scale",
+     .kind = FieldKind::Number,
+     .help = "models that edit by instruction: how closely to keep to the picture (default: 1.5)",
+     .least = 0,
+     .most = 100,
+     .set = set_number<&R::image_guidance_scale>},
+    {.name = "pag_scale",
+     .kind = FieldKind::Number,
+     .help = "perturbed-attention guidance; 3 is usual (default: 0, off)",
+     .least = 0,
+     .most = 100,
+     .set = set_number<&R::pag_scale>},
+    {.name = "pag_adaptive_scale",
+     .kind = FieldKind::Number,
+     .help = "how fast pag_scale falls over the timesteps (default: 0)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::pag_adaptive_scale>},
+    {.name = "pag_blocks",
+     .kind = FieldKind::Text,
+     .help = "blocks that pag_scale perturbs, by commas: mid, down, up, down.N, up.N (default: mid)",
+     .set = set_text<&R::pag_blocks>},
+    {.name = "sag_scale",
+     .kind = FieldKind::Number,
+     .help = "self-attention guidance; 0.75 is usual (default: 0, off)",
+     .least = 0,
+     .most = 100,
+     .set = set_number<&R::sag_scale>},
+    {.name = "freeu",
+     .kind = FieldKind::Text,
+     .help = "S1,S2,B1,B2: FreeU's factors, such as 0.9,0.2,1.5,1.6 (default: off)",
+     .set = set_text<&R::freeu>},
     {.name = "scheduler",
      .kind = FieldKind::Text,
      .help = "step rule (default: the model's)",
@@ -115,6 +207,11 @@ const RequestField kFields[] = {
      .help = "spacing of the noise levels (default: the model's)",
      .choices = [] { return names_of(schedulers::all_schedules()); },
      .set = set_text<&R::schedule>},
+    {.name = "prediction",
+     .kind = FieldKind::Text,
+     .help = "what the model predicts, where its file does not say (default: the model's)",
+     .choices = [] { return std::string("epsilon, v_prediction, sample"); },
+     .set = set_text<&R::prediction>},
     {.name = "eta",
      .kind = FieldKind::Number,
      .help = "DDIM's share of fresh noise, 0 to 1 (default: 0)",
@@ -137,9 +234,51 @@ const RequestField kFields[] = {
      .least = 0,
      .most = 255,
      .set = set_integer<&R::clip_skip>},
+    {.name = "original_size",
+     .kind = FieldKind::Size,
+     .help = "XL models: WIDTHxHEIGHT the training picture is said to have had (default: the picture's)",
+     .set = set_size<&R::original_size>},
+    {.name = "target_size",
+     .kind = FieldKind::Size,
+     .help = "XL models: WIDTHxHEIGHT that is said to be wanted (default: the picture's)",
+     .set = set_size<&R::target_size>},
+    {.name = "crop",
+     .kind = FieldKind::Integers,
+     .help = "XL models: TOP,LEFT of the crop that is said to have been made (default: 0,0)",
+     .least = 0,
+     .most = kMostSide,
+     .items = 2,
+     .set = set_integers<&R::crop>},
+    {.name = "negative_original_size",
+     .kind = FieldKind::Size,
+     .help = "XL models: original_size of the negative prompt",
+     .set = set_size<&R::negative_original_size>},
+    {.name = "negative_target_size",
+     .kind = FieldKind::Size,
+     .help = "XL models: target_size of the negative prompt",
+     .set = set_size<&R::negative_target_size>},
+    {.name = "negative_crop",
+     .kind = FieldKind::Integers,
+     .help = "XL models: crop of the negative prompt",
+     .least = 0,
+     .most = kMostSide,
+     .items = 2,
+     .set = set_integers<&R::negative_crop>},
+    {.name = "aesthetic_score",
+     .kind = FieldKind::Number,
+     .help = "XL refiner: score that is said to be wanted (default: 6)",
+     .least = 0,
+     .most = 100,
+     .set = set_number<&R::aesthetic_score>},
+    {.name = "negative_aesthetic_score",
+     .kind = FieldKind::Number,
+     .help = "XL refiner: score of the negative prompt (default: 2.5)",
+     .least = 0,
+     .most = 100,
+     .set = set_number<&R::negative_aesthetic_score>},
     {.name = "init_image",
      .kind = FieldKind::Path,
-     .help = "picture to start from (image to image)",
+     .help = "picture to start from (image to image), to repaint (with mask) or to edit",
      .set = set_text<&R::init_image>},
     {.name = "strength",
      .kind = FieldKind::Number,
@@ -147,6 +286,85 @@ const RequestField kFields[] = {
      .least = 0,
      .most = 1,
      .set = set_number<&R::strength>},
+    {.name = "mask",
+     .kind = FieldKind::Path,
+     .help = "picture of init_image's size: white is repainted, black is kept to the bit",
+     .set = set_text<&R::mask>},
+    {.name = "mask_mode",
+     .kind = FieldKind::Text,
+     .help = "hard: cut at mid grey; differential: grey is a share of the change (default: hard)",
+     .choices = [] { return std::string("hard, differential"); },
+     .set = set_text<&R::mask_mode>},
+    {.name = "mask_blur",
+     .kind = FieldKind::Number,
+     .help = "pixels over which what is new fades in, inside the mask (default: 4)",
+     .least = 0,
+     .most = 256,
+     .set = set_number<&R::mask_blur>},
+    {.name = "masked_content",
+     .kind = FieldKind::Text,
+     .help = "what is under the mask at the start (default: original)",
+     .choices = [] { return names_of(pipelines::masked_contents()); },
+     .set = set_text<&R::masked_content>},
+    {.name = "inpaint_area",
+     .kind = FieldKind::Text,
+     .help = "whole picture, or the masked part alone, worked on at width × height (default: whole)",
+     .choices = [] { return std::string("whole, masked"); },
+     .set = set_text<&R::inpaint_area>},
+    {.name = "mask_padding",
+     .kind = FieldKind::Integer,
+     .help = "pixels around the mask with inpaint_area masked (default: 32)",
+     .least = 0,
+     .most = 4096,
+     .set = set_integer<&R::mask_padding>},
+    {.name = "outpaint",
+     .kind = FieldKind::Integers,
+     .help = "LEFT,TOP,RIGHT,BOTTOM: pixels to add to init_image and paint",
+     .least = 0,
+     .most = kMostSide,
+     .items = 4,
+     .set = set_integers<&R::outpaint>},
+    {.name = "hires_scale",
+     .kind = FieldKind::Number,
+     .help = "make the picture again, larger by this factor, from the first one (default: 1, off)",
+     .least = 1,
+     .most = 8,
+     .set = set_number<&R::hires_scale>},
+    {.name = "hires_steps",
+     .kind = FieldKind::Integer,
+     .help = "steps of that second pass (default: as steps)",
+     .least = 1,
+     .most = 1000,
+     .set = set_integer<&R::hires_steps>},
+    {.name = "hires_strength",
+     .kind = FieldKind::Number,
+     .help = "how far the second pass changes the first picture (default: 0.7)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::hires_strength>},
+    {.name = "hires_upscaler",
+     .kind = FieldKind::Text,
+     .help = "how the first picture is enlarged (default: latent)",
+     .choices = [] { return names_of(pipelines::upscalers()); },
+     .set = set_text<&R::hires_upscaler>},
+    {.name = "seamless",
+     .kind = FieldKind::Text,
+     .help = "edges that fit one another, for patterns (default: none)",
+     .choices = [] { return std::string("none, x, y, xy"); },
+     .set = set_text<&R::seamless>},
+    {.name = "tile",
+     .kind = FieldKind::Integer,
+     .help = "pixels a side of overlapping parts that are denoised one by one, for pictures larger than "
+             "memory (default: 0, off)",
+     .least = 0,
+     .most = kMostSide,
+     .set = set_integer<&R::tile>},
+    {.name = "tile_overlap",
+     .kind = FieldKind::Integer,
+     .help = "pixels that those parts overlap by (default: 128)",
+     .least = 0,
+     .most = kMostSide,
+     .set = set_integer<&R::tile_overlap>},
     {.name = "init_latents",
      .kind = FieldKind::Path,
      .help = "safetensors with 'latents', float32 [pictures, channels, h, w], used as the unit noise",
@@ -186,6 +404,11 @@ std::string expectation(const RequestField& field) {
       return "an integer from " + plain(field.least) + " to " + plain(field.most);
     case FieldKind::Loras:
       return "a list of FILE[:WEIGHT]";
+    case FieldKind::Size:
+      return "WIDTHxHEIGHT, pixels from 1 to " + plain(kMostSide);
+    case FieldKind::Integers:
+      return std::to_string(field.items) + " integers from " + plain(field.least) + " to " +
+             plain(field.most);
     case FieldKind::Number:
       return "a number from " + plain(field.least) + " to " + plain(field.most);
     default:
@@ -210,6 +433,25 @@ void check_text(const RequestField& field, std::string_view text) {
     throw Error(ErrorCode::InvalidArgument, std::string(field.name), "is not valid UTF-8, or holds a NUL");
 }
 
+bool is_list_of_integers(const json::value& value, size_t items, double least, double most) {
+  const json::array* list = value.if_array();
+  return list && list->size() == items && std::ranges::all_of(*list, [&](const json::value& item) {
+           return item.is_int64() && static_cast<double>(item.as_int64()) >= least &&
+                  static_cast<double>(item.as_int64()) <= most;
+         });
+}
+
+/// "512x768" or "4,0,4,0" as a list.
+json::array integers_of(const RequestField& field, const std::string& text) {
+  json::array out;
+  const char separator = field.kind == FieldKind::Size ? 'x' : ',';
+  for (size_t start = 0, end; start <= text.size(); start = end + 1) {
+    end = std::min(text.find(separator, start), text.size());
+    out.push_back(number_of<int64_t>(field, text.substr(start, end - start)));
+  }
+  return out;
+}
+
 bool has_kind(const RequestField& field, const json::value& value) {
   switch (field.kind) {
     case FieldKind::Seed:
@@ -220,6 +462,10 @@ bool has_kind(const RequestField& field, const json::value& value) {
       return value.is_number();
     case FieldKind::Loras:
       return value.is_array() || value.is_string();
+    case FieldKind::Size:
+      return is_list_of_integers(value, 2, 1, kMostSide);
+    case FieldKind::Integers:
+      return is_list_of_integers(value, field.items, field.least, field.most);
     default:
       return value.is_string();
   }
@@ -238,6 +484,12 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
   }
   if (field.kind == FieldKind::Text) check_text(field, value.as_string());
   field.set(request, value);
+  const json::string_view name(field.name.data(), field.name.size());
+  if (field.kind == FieldKind::Loras && value.is_string() && request.given.contains(name))
+    request.given[name].as_array().push_back(value);
+  else
+    request.given[name] =
+        field.kind == FieldKind::Loras && value.is_string() ? json::value(json::array{value}) : value;
 }
 
 void set_field_from_text(GenerateRequest& request, const RequestField& field, const std::string& text) {
@@ -248,6 +500,9 @@ void set_field_from_text(GenerateRequest& request, const RequestField& field, co
       return set_field(request, field, number_of<int64_t>(field, text));
     case FieldKind::Number:
       return set_field(request, field, number_of<double>(field, text));
+    case FieldKind::Size:
+    case FieldKind::Integers:
+      return set_field(request, field, integers_of(field, text));
     default:
       return set_field(request, field, json::value(text));
   }

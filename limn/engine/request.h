@@ -19,33 +19,60 @@ struct LoraChoice {
   double weight = 1.0;
 };
 
+/// Pixels; 0 × 0 is not given.
+struct Size {
+  int64_t width = 0, height = 0;
+  bool given() const { return width > 0; }
+};
+
 /// Every setting of a request for pictures; what is absent is decided by the model. A plain value.
 /// The ranges, units and help texts are in request_fields(); command line and servers read that table.
 struct GenerateRequest {
-  std::string prompt;
-  std::string negative_prompt;
-  std::filesystem::path model;    // empty: the embedded model
-  std::vector<LoraChoice> loras;  // in the order in which they are added
+  std::string prompt, prompt_2;
+  std::optional<std::string> negative_prompt;  // absent is not empty: see pipelines/conditioning.h
+  std::string negative_prompt_2;
+  std::filesystem::path model, vae;  // empty: the embedded model; the model's own VAE
+  std::vector<LoraChoice> loras;     // in the order in which they are added
+  std::filesystem::path refiner;     // empty: none
+  double refiner_start = 0.8;
   std::optional<int64_t> width, height, steps;
   std::optional<double> guidance_scale;
-  std::string scheduler, schedule;  // empty: as the model's own configuration says
+  double guidance_rescale = 0, guidance_start = 0, guidance_end = 1, skip_unconditional = 0;
+  double image_guidance_scale = 1.5, pag_scale = 0, pag_adaptive_scale = 0, sag_scale = 0;
+  std::string pag_blocks = "mid", freeu;
+  std::string scheduler, schedule, prediction;  // empty: as the model's own configuration says
   double eta = 0;
   std::optional<uint64_t> seed;  // absent: drawn at random, and told in the record
   int64_t count = 1;
   int64_t clip_skip = 0;
-  std::filesystem::path init_image, init_latents;
+  Size original_size, target_size, negative_original_size, negative_target_size;
+  std::vector<int64_t> crop, negative_crop;  // top, left
+  double aesthetic_score = 6, negative_aesthetic_score = 2.5;
+  std::filesystem::path init_image, init_latents, mask;
   double strength = 0.8;
+  std::string mask_mode = "hard", masked_content = "original", inpaint_area = "whole";
+  double mask_blur = 4;
+  int64_t mask_padding = 32;
+  std::vector<int64_t> outpaint;  // pixels to add: left, top, right, bottom
+  double hires_scale = 1, hires_strength = 0.7;
+  std::optional<int64_t> hires_steps;
+  std::string hires_upscaler = "latent";
+  std::string seamless = "none";
+  int64_t tile = 0, tile_overlap = 128;  // pixels
   std::string compat = "diffusers", device = "cpu", dtype = "auto";
+
+  json::object given;  // the fields that were set, as they were given
 };
 
-enum class FieldKind { Text, Path, Integer, Seed, Number, Loras };
+enum class FieldKind { Text, Path, Integer, Seed, Number, Size, Integers, Loras };
 
 /// One setting: how it is named, said and checked.
 struct RequestField {
   std::string_view name;  // "guidance_scale"; on the command line "--guidance-scale"
   FieldKind kind;
   std::string_view help;               // with unit and default
-  double least = 0, most = 0;          // of a number, inclusive
+  double least = 0, most = 0;          // of numbers, inclusive
+  size_t items = 0;                    // of a list of integers
   std::string (*choices)() = nullptr;  // of a text from a list: the known names, for the help
   void (*set)(GenerateRequest& request, const json::value& value);
 };

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/engine/resolve.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <ctime>
 #include <random>
+#include <set>
 
 #include <ATen/Context.h>
 
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
 #include "limn/engine/engine.h"
+#include "limn/engine/resolve_edit.h"
+#include "limn/schedulers/noise_schedule.h"
 #include "limn/weights/tensor.h"
 
 namespace limn::engine {
@@ -43,41 +50,40 @@ const schedulers::SchedulerEntry* find_class(const std::string& name) {
   return nullptr;
 }
 
-/// What diffusers' StableDiffusionPipeline sets when it is made, whatever the configuration says.
-void set_as_pipeline_does(const schedulers::SchedulerEntry& entry, json::object& config) {
+/// What diffusers' StableDiffusionPipeline sets when it is made, whatever the configuration says. Its XL, editing and
+/// latent consistency pipelines set nothing.
+void set_as_pipeline_does(const models::Model& model, const schedulers::SchedulerEntry& entry,
+                          json::object& config) {
+  constexpr int64_t kInpaintingChannels = 5;
+  const bool inpaints = model.extra_channels() == kInpaintingChannels;
+  if (model.is_xl() || model.unet->config().time_cond_proj_dim || (model.extra_channels() != 0 && !inpaints))
+    return;
   for (std::string_view field : entry.fields) {
     if (field == "clip_sample") config[field] = false;
     if (field == "steps_offset") config[field] = 1;
+    if (field == "skip_prk_steps" && inpaints) config[field] = true;
   }
 }
 
-/// The scheduler's row and configuration: the request's, else the model's own.
-void resolve_scheduler(const GenerateRequest& request, const models::Checkpoint& checkpoint, Run& run) {
-  const json::object& own = checkpoint.scheduler_config;
-  run.scheduler_where = (checkpoint.path / "scheduler" / "scheduler_config.json").string();
-  const std::string own_class = Fields(own, run.scheduler_where).string("_class_name", "");
-  if (request.scheduler.empty()) {
-    run.scheduler = find_class(own_class);
-    if (!run.scheduler)
-      throw Error(ErrorCode::Unsupported, run.scheduler_where + ": _class_name",
-                  "no scheduler '" + own_class + "'",
-                  "choose one with --scheduler: " + names_of(schedulers::all()));
-  } else {
-    run.scheduler = &find_named(schedulers::all(), request.scheduler, "scheduler");
+void set_prediction(const std::string& prediction, json::object& config) {
+  if (prediction.empty()) return;
+  try {
+    schedulers::prediction_of(prediction);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::InvalidArgument, "prediction", error.problem(),
+                "known: epsilon, v_prediction, sample");
   }
-  const schedulers::ScheduleEntry* schedule =
-      request.schedule.empty() ? nullptr
-                               : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
-  run.scheduler_config = schedulers::config_for(*run.scheduler, own, schedule);
-  set_as_pipeline_does(*run.scheduler, run.scheduler_config);
+  config["prediction_type"] = prediction;
 }
 
 void resolve_sizes(const GenerateRequest& request, const models::Model& model, Run& run) {
   const int64_t factor = model.factor(), native = model.native_size();
   int64_t width = native, height = native;
-  if (run.args.init_image) {  // the picture's own size, as diffusers takes it
-    width = std::max(run.args.init_image->width / factor, int64_t{1}) * factor;
-    height = std::max(run.args.init_image->height / factor, int64_t{1}) * factor;
+  const bool masked_part = run.edit && request.inpaint_area == "masked";
+  if (run.args.init_image && !masked_part) {  // the picture's own size, as diffusers takes it
+    const Image& picture = run.edit ? run.edit->canvas : *run.args.init_image;
+    width = std::max(picture.width / factor, int64_t{1}) * factor;
+    height = std::max(picture.height / factor, int64_t{1}) * factor;
   }
   run.args.width = side_of(request.width, width, factor, "width");
   run.args.height = side_of(request.height, height, factor, "height");
@@ -94,6 +100,12 @@ void resolve_inputs(const GenerateRequest& request, Run& run) {
     run.record.strength = request.strength;
     run.record.init_image_sha256 = sha256(file->bytes());
   }
+  if (is_edit(request)) {
+    if (!run.args.init_image)
+      throw Error(ErrorCode::InvalidArgument, request.mask.empty() ? "outpaint" : "mask",
+                  "needs a picture to repaint", "give init_image");
+    run.edit = open_edit(request, *run.args.init_image);
+  }
   if (!request.init_latents.empty()) {
     const auto tensors = weights::load_tensors(request.init_latents);
     const auto found = tensors.find("latents");
@@ -106,7 +118,170 @@ void resolve_inputs(const GenerateRequest& request, Run& run) {
   }
 }
 
+/// "mid, up.0" as a set of known names.
+std::set<std::string> blocks_of(const std::string& text, const models::UNet2DConditionModel& unet) {
+  std::set<std::string> known{"mid", "down", "up"}, out;
+  for (size_t i = 0; i < unet.config().block_out_channels.size(); ++i) {
+    known.insert("down." + std::to_string(i));
+    known.insert("up." + std::to_string(i));
+  }
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
+  for (size_t start = 0, end; start <= text.size(); start = end + 1) {
+    end = std::min(text.find(',', start), text.size());
+    std::string name = text.substr(start, end - start);
+    std::erase(name, ' ');
+    if (!known.contains(name))
+      throw Error(ErrorCode::InvalidArgument, "pag_blocks", "no block '" + name + "'", "known: " + list);
+    out.insert(name);
+  }
+  return out;
+}
+
+std::optional<models::FreeU> freeu_of(const std::string& text) {
+  if (text.empty()) return {};
+  models::FreeU out;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%lf,%lf,%lf,%lf%c", &out.s1, &out.s2, &out.b1, &out.b2, &rest) != 4 ||
+      std::ranges::any_of(std::array{out.s1, out.s2, out.b1, out.b2},
+                          [](double x) { return !(x >= 0 && x <= 10); }))
+    throw Error(ErrorCode::InvalidArgument, "freeu",
+                "expected S1,S2,B1,B2, four numbers from 0 to 10, found '" + text + "'",
+                "usual for Stable Diffusion 1: 0.9,0.2,1.5,1.6; XL: 0.9,0.2,1.3,1.4");
+  return out;
+}
+
+pipelines::Guidance guidance_of(const GenerateRequest& request, const models::Model& model) {
+  return {.scale = request.guidance_scale.value_or(model.defaults.guidance_scale),
+          .rescale = request.guidance_rescale,
+          .image_scale = request.image_guidance_scale,
+          .start = request.guidance_start,
+          .end = request.guidance_end,
+          .skip_below_sigma = request.skip_unconditional,
+          .pag_scale = request.pag_scale,
+          .pag_adaptive_scale = request.pag_adaptive_scale,
+          .pag_blocks = blocks_of(request.pag_blocks, *model.unet),
+          .sag_scale = request.sag_scale,
+          .freeu = freeu_of(request.freeu)};
+}
+
+pipelines::MicroConditioning sizes_of(const GenerateRequest& request) {
+  using S = pipelines::MicroConditioning::Size;
+  const auto size = [](const Size& s) {
+    return s.given() ? std::optional(S{s.height, s.width}) : std::nullopt;
+  };
+  const auto corner = [](const std::vector<int64_t>& c) { return c.empty() ? S{0, 0} : S{c[0], c[1]}; };
+  return {.original_size = size(request.original_size),
+          .target_size = size(request.target_size),
+          .negative_original_size = size(request.negative_original_size),
+          .negative_target_size = size(request.negative_target_size),
+          .crops_coords_top_left = corner(request.crop),
+          .negative_crops_coords_top_left = corner(request.negative_crop),
+          .aesthetic_score = request.aesthetic_score,
+          .negative_aesthetic_score = request.negative_aesthetic_score};
+}
+
+/// Noise levels of the checkpoint, as its scheduler's configuration gives them.
+pipelines::NoiseLevels levels_of(const SchedulerChoice& scheduler) {
+  const Fields config(scheduler.config, scheduler.where);
+  pipelines::NoiseLevels out;
+  out.alphas_cumprod = schedulers::read_noise_schedule(config, {}).alphas_cumprod;
+  const std::string prediction = config.string("prediction_type", "epsilon");
+  if (prediction == "v_prediction" || prediction == "sample")
+    out.prediction = schedulers::prediction_of(prediction);
+  return out;
+}
+
+/// Settings of XL models, given to another one.
+void warn_of_xl_settings(const GenerateRequest& request, Run& run) {
+  for (const char* field : {"prompt_2", "negative_prompt_2", "original_size", "target_size", "crop",
+                            "negative_original_size", "negative_target_size", "negative_crop"})
+    if (request.given.contains(field))
+      run.warnings.push_back(std::string(field) + ": has no effect, for the model is not of the XL family");
+}
+
+void check_choice(const char* field, const std::string& value,
+                  std::initializer_list<std::string_view> known) {
+  if (std::ranges::find(known, value) != known.end()) return;
+  std::string list;
+  for (std::string_view name : known) list.append(list.empty() ? "" : ", ").append(name);
+  throw Error(ErrorCode::InvalidArgument, field, "no '" + value + "'", "known: " + list);
+}
+
+void check_choices(const GenerateRequest& request) {
+  check_choice("mask_mode", request.mask_mode, {"hard", "differential"});
+  check_choice("inpaint_area", request.inpaint_area, {"whole", "masked"});
+  find_named(pipelines::masked_contents(), request.masked_content, "masked_content");
+  find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler");
+}
+
+void resolve_hires(const GenerateRequest& request, const models::Model& model, Run& run) {
+  if (request.hires_scale <= 1) return;
+  if (run.args.init_image || !request.refiner.empty())
+    throw Error(ErrorCode::InvalidArgument, "hires_scale",
+                run.args.init_image ? "does not go with init_image" : "does not go with a refiner");
+  const int64_t factor = model.factor();
+  const auto side = [&](int64_t side) {
+    return static_cast<int64_t>(
+               std::lround(static_cast<double>(side) * request.hires_scale / static_cast<double>(factor))) *
+           factor;
+  };
+  const int64_t steps = request.hires_steps.value_or(run.args.num_inference_steps);
+  run.hires = Hires{side(run.args.width), side(run.args.height), request.hires_strength,
+                    &find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler"),
+                    choose_scheduler(request, model, steps)};
+  if (run.hires->width * run.hires->height > kMostPixelsPerBatch)
+    throw Error(ErrorCode::InvalidArgument, "hires_scale", "a picture of that many pixels is over the limit");
+}
+
+/// The fields as they were given, without the folders of files.
+json::object portable(const json::object& given) {
+  json::object out = given;
+  for (const RequestField& field : request_fields()) {
+    json::value* value = out.if_contains(json::string_view(field.name.data(), field.name.size()));
+    if (value && field.kind == FieldKind::Path)
+      *value = std::filesystem::path(std::string(value->as_string())).filename().string();
+    if (value && field.kind == FieldKind::Loras)
+      for (json::value& item : value->as_array())
+        item = std::filesystem::path(std::string(item.as_string())).filename().string();
+  }
+  return out;
+}
+
 }  // namespace
+
+SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::Model& model, int64_t steps) {
+  const models::Checkpoint& checkpoint = model.checkpoint;
+  const json::object& own = checkpoint.scheduler_config;
+  SchedulerChoice out{};
+  out.where = (checkpoint.path / "scheduler" / "scheduler_config.json").string();
+  out.settings = {.num_inference_steps = steps, .eta = request.eta};
+  const std::string own_class = Fields(own, out.where).string("_class_name", "");
+  if (request.scheduler.empty()) {
+    out.entry = find_class(own_class);
+    if (!out.entry)
+      throw Error(ErrorCode::Unsupported, out.where + ": _class_name", "no scheduler '" + own_class + "'",
+                  "choose one with --scheduler: " + names_of(schedulers::all()));
+  } else {
+    out.entry = &find_named(schedulers::all(), request.scheduler, "scheduler");
+  }
+  const schedulers::ScheduleEntry* schedule =
+      request.schedule.empty() ? nullptr
+                               : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
+  out.config = schedulers::config_for(*out.entry, own, schedule);
+  set_as_pipeline_does(model, *out.entry, out.config);
+  set_prediction(request.prediction, out.config);
+  return out;
+}
+
+ModelChoice model_choice_of(const GenerateRequest& request) {
+  check_choice("seamless", request.seamless, {"none", "x", "y", "xy"});
+  return {.model = request.model,
+          .vae = request.vae,
+          .loras = request.loras,
+          .seamless_x = request.seamless.find('x') != std::string::npos,
+          .seamless_y = request.seamless.find('y') != std::string::npos};
+}
 
 models::LoadOptions load_options_of(const GenerateRequest& request) {
   struct Name {
@@ -139,23 +314,32 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   run.count = request.count;
   run.hashes = loaded.hashes;
   run.warnings = model.checkpoint.warnings;
+  check_choices(request);
   resolve_inputs(request, run);
   resolve_sizes(request, model, run);
-  resolve_scheduler(request, model.checkpoint, run);
-  run.settings = {.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps),
-                  .eta = request.eta};
+  if (run.edit) place_edit(request, *run.edit, run.args);
+  if (!model.is_xl()) warn_of_xl_settings(request, run);
 
   pipelines::GenerateArgs& args = run.args;
-  args.prompt = request.prompt;
-  args.negative_prompt = request.negative_prompt;
-  args.num_inference_steps = run.settings.num_inference_steps;
-  args.guidance_scale = request.guidance_scale.value_or(model.defaults.guidance_scale);
-  args.clip_skip = request.clip_skip;
-  const int64_t layers = model.text_encoder->config().num_hidden_layers;
-  if (args.clip_skip > layers)
+  args.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps);
+  run.scheduler = choose_scheduler(request, model, args.num_inference_steps);
+  args.prompts = {.prompt = request.prompt,
+                  .negative_prompt = request.negative_prompt,
+                  .prompt_2 = request.prompt_2,
+                  .negative_prompt_2 = request.negative_prompt_2,
+                  .clip_skip = request.clip_skip};
+  args.sizes = sizes_of(request);
+  args.guidance = guidance_of(request, model);
+  args.levels = levels_of(run.scheduler);
+  args.tiling = {.tile = request.tile / model.factor(), .overlap = request.tile_overlap / model.factor()};
+  if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
+  resolve_hires(request, model, run);
+  const text::CLIPTextModel& encoder = model.text_encoder ? *model.text_encoder : *model.text_encoder_2;
+  const int64_t layers = encoder.config().num_hidden_layers - (model.is_xl() ? 1 : 0);
+  if (request.clip_skip > layers)
     throw Error(ErrorCode::InvalidArgument, "clip_skip",
                 "expected 0 to " + std::to_string(layers) + ", the text encoder's layers, found " +
-                    std::to_string(args.clip_skip));
+                    std::to_string(request.clip_skip));
   const uint64_t seed = request.seed ? *request.seed : random_seed();
   if (seed > UINT64_MAX - static_cast<uint64_t>(request.count - 1))
     throw Error(ErrorCode::InvalidArgument, "seed", "seed + count passes 18446744073709551615");
@@ -167,21 +351,22 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
                     std::to_string(request.count));
 
   provenance::GenerationRecord& record = run.record;
-  record.prompt = args.prompt;
-  record.negative_prompt = args.negative_prompt;
+  record.request = portable(request.given);
+  record.prompt = request.prompt;
+  record.negative_prompt = request.negative_prompt.value_or("");
   record.steps = args.num_inference_steps;
-  record.scheduler = run.scheduler->name;
-  record.scheduler_class = run.scheduler->class_name;
-  record.scheduler_config = run.scheduler_config;
+  record.scheduler = run.scheduler.entry->name;
+  record.scheduler_class = run.scheduler.entry->class_name;
+  record.scheduler_config = run.scheduler.config;
   record.schedule = request.schedule;
-  record.guidance_scale = args.guidance_scale;
-  record.width = args.width;
-  record.height = args.height;
+  record.guidance_scale = args.guidance.scale;
+  record.width = run.edit ? run.edit->canvas.width : run.hires ? run.hires->width : args.width;
+  record.height = run.edit ? run.edit->canvas.height : run.hires ? run.hires->height : args.height;
   record.model = loaded.name;
   record.loras = loaded.loras;
   for (const provenance::LoraFile& lora : loaded.loras)
     if (lora.weight == 0) run.warnings.push_back("lora: " + lora.file + " has weight 0 and changes nothing");
-  if (args.clip_skip > 0) record.clip_skip = args.clip_skip;
+  if (request.clip_skip > 0) record.clip_skip = request.clip_skip;
   if (request.eta > 0) record.eta = request.eta;
   record.dtype = c10::toString(model.loaded_as.dtype) == std::string("Float") ? "float32" : request.dtype;
   record.device = model.loaded_as.device.str();
@@ -196,10 +381,6 @@ pipelines::GenerateArgs Run::args_of(int64_t first, int64_t batch) const {
   if (args.init_latents.defined() && args.init_latents.dim() == 4)
     out.init_latents = args.init_latents.slice(0, first, first + batch);
   return out;
-}
-
-std::unique_ptr<schedulers::Scheduler> Run::make_scheduler() const {
-  return scheduler->make(scheduler_config, settings, scheduler_where);
 }
 
 provenance::GenerationRecord Run::record_of(int64_t picture,

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "limn/engine/model_cache.h"
 #include "limn/engine/request.h"
+#include "limn/image/edit.h"
+#include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
 #include "limn/schedulers/scheduler.h"
 
@@ -20,20 +23,51 @@ struct NotFinite {
 /// Type and device a request asks for. @throws Error{InvalidArgument}, Error{Unsupported}
 models::LoadOptions load_options_of(const GenerateRequest& request);
 
+/// Model, VAE and changes a request asks for.
+ModelChoice model_choice_of(const GenerateRequest& request);
+
+/// A scheduler with its configuration, to be made anew for every batch.
+struct SchedulerChoice {
+  const schedulers::SchedulerEntry* entry;
+  json::object config;
+  std::string where;
+  schedulers::RunSettings settings;
+
+  std::unique_ptr<schedulers::Scheduler> make() const { return entry->make(config, settings, where); }
+};
+/// The request's scheduler, else the model's own. @throws Error{InvalidArgument}, Error{Unsupported}
+SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::Model& model, int64_t steps);
+
+/// A picture of which a part is made anew.
+struct Edit {
+  Image canvas, mask;  // of one size; 255 is made anew
+  Rect area;           // that the pipeline works on
+  double feather = 0;  // pixels, inside the mask
+
+  /// The canvas with what was made in its place; where the mask is 0, the canvas to the bit.
+  Image finish(const Image& made) const;
+};
+
+/// The second pass of a large picture.
+struct Hires {
+  int64_t width, height;
+  double strength;
+  const pipelines::Upscaler* upscaler;
+  SchedulerChoice scheduler;
+};
+
 /// A request with every default filled in and checked against the model.
 struct Run {
   int64_t count;
   pipelines::GenerateArgs args;  // for all pictures; args_of cuts out a batch
   provenance::GenerationRecord record;
   std::vector<std::string> warnings;
-  const schedulers::SchedulerEntry* scheduler;
-  json::object scheduler_config;
-  std::string scheduler_where;
-  schedulers::RunSettings settings;
+  SchedulerChoice scheduler;
+  std::optional<Edit> edit;
+  std::optional<Hires> hires;
   std::shared_future<ModelHashes> hashes;
 
   pipelines::GenerateArgs args_of(int64_t first, int64_t batch) const;
-  std::unique_ptr<schedulers::Scheduler> make_scheduler() const;
   provenance::GenerationRecord record_of(int64_t picture,
                                          const std::vector<std::string>& more_warnings) const;
 };

@@ -20,8 +20,9 @@ struct Component {
 };
 constexpr Component kComponents[] = {
     {"unet", "UNet2DConditionModel"},
-    {"vae", "AutoencoderKL"},
+    {"vae", "Autoencoder"},  // KL or Tiny
     {"text_encoder", "CLIPTextModel"},
+    {"text_encoder_2", "CLIPTextModelWithProjection"},
 };
 constexpr std::string_view kNotNeeded[] = {"safety_checker", "feature_extractor", "image_encoder"};
 
@@ -58,9 +59,9 @@ void open_component(Checkpoint& checkpoint, const std::string& name, const std::
   const fs::path folder = checkpoint.path / name;
   if (name == "scheduler") {
     checkpoint.scheduler_config = read_json_object(folder / "scheduler_config.json");
-  } else if (name == "tokenizer") {
+  } else if (name == "tokenizer" || name == "tokenizer_2") {
     if (holds_tokenizer(folder))
-      checkpoint.tokenizer = folder;
+      (name == "tokenizer" ? checkpoint.tokenizer : checkpoint.tokenizer_2) = folder;
     else
       checkpoint.warnings.push_back("no vocab.json and merges.txt in " + folder.string() +
                                     ": using the built-in tokenizer");
@@ -72,16 +73,21 @@ void open_component(Checkpoint& checkpoint, const std::string& name, const std::
       throw Error(ErrorCode::Unsupported, (checkpoint.path / "model_index.json").string() + ": " + name,
                   "limn has no " + class_name + " as part of a " +
                       Fields(checkpoint.model_index, "").string("_class_name", "pipeline"),
-                  "limn runs Stable Diffusion 1.x folders: unet, vae, text_encoder");
+                  "limn runs folders of " + names_of(families()));
     checkpoint.parts[name] = open_part(folder, class_name);
   }
 }
 
 void require_all_parts(const Checkpoint& checkpoint) {
-  for (const Component& row : kComponents)
-    if (!checkpoint.parts.contains(std::string(row.name)))
-      throw Error(ErrorCode::BadFile, checkpoint.path.string(), "the model has no " + std::string(row.name),
-                  "a Stable Diffusion model needs unet, vae and text_encoder");
+  const auto need = [&](const std::string& name, bool there) {
+    if (!there)
+      throw Error(ErrorCode::BadFile, checkpoint.path.string(), "the model has no " + name,
+                  "a Stable Diffusion model needs unet, vae and text_encoder or text_encoder_2");
+  };
+  need("unet", checkpoint.parts.contains("unet"));
+  need("vae", checkpoint.parts.contains("vae"));
+  need("text_encoder",
+       checkpoint.parts.contains("text_encoder") || checkpoint.parts.contains("text_encoder_2"));
 }
 
 /// The row that runs what was found, or an error that names it.
@@ -119,6 +125,9 @@ Checkpoint open_folder(const fs::path& path) {
     if (!class_name.empty()) open_component(checkpoint, name, class_name);
   }
   require_all_parts(checkpoint);
+  const Fields index(checkpoint.model_index, index_path.string());
+  checkpoint.requires_aesthetics_score = index.boolean("requires_aesthetics_score", false);
+  checkpoint.force_zeros_for_empty_prompt = index.boolean("force_zeros_for_empty_prompt", true);
   Identity identity = identify_tensors(checkpoint.parts["unet"].tensors);
   identity.kind = "checkpoint";
   judge(identity);
@@ -157,9 +166,15 @@ Checkpoint open_single_file(const fs::path& path) {
   checkpoint.path = path;
   checkpoint.layout = "single file";
   checkpoint.family = family.name;
-  checkpoint.parts = family.split(file, checkpoint.warnings);
+  checkpoint.parts = split_single_file(family, file, checkpoint.warnings);
+  checkpoint.requires_aesthetics_score = family.requires_aesthetics_score;
   checkpoint.scheduler_config = parse_json(family.scheduler_config, "scheduler").as_object();
-  if (identity.prediction != "unknown") checkpoint.scheduler_config["prediction_type"] = identity.prediction;
+  if (identity.prediction == "epsilon" || identity.prediction == "v_prediction")
+    checkpoint.scheduler_config["prediction_type"] = identity.prediction;
+  if (identity.prediction_basis.starts_with("guess"))
+    checkpoint.warnings.push_back("prediction: " + identity.prediction + ", a " + identity.prediction_basis +
+                                  "; --prediction says it for certain");
+  if (family.adjust) family.adjust(file, checkpoint);
   read_stored_configs(checkpoint, file);
   return checkpoint;
 }

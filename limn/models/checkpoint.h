@@ -23,10 +23,13 @@ struct Checkpoint {
   std::string layout;                 // "diffusers folder" or "single file"
   std::string family;                 // a name of families()
   json::object model_index;           // empty for a single file
-  std::map<std::string, Part> parts;  // "unet", "vae", "text_encoder", …
+  std::map<std::string, Part> parts;  // "unet", "vae", "text_encoder", "text_encoder_2"
   json::object scheduler_config;      // as scheduler_config.json; the family's default for a single file
-  std::filesystem::path tokenizer;    // folder with vocab.json and merges.txt, or tokenizer.json; empty: use
-                                      // the built-in one
+  // Folders with vocab.json and merges.txt, or tokenizer.json; empty: use the built-in one.
+  std::filesystem::path tokenizer, tokenizer_2;
+  bool requires_aesthetics_score = false;  // Stable Diffusion XL's refiner
+  bool force_zeros_for_empty_prompt =
+      true;  // diffusers: no negative prompt is zeros, for models with two encoders
   std::vector<std::filesystem::path> files;  // weight files, in order of their path
   std::vector<std::string> warnings;         // what was left out or assumed, for the user
 };

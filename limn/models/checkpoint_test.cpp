@@ -80,7 +80,7 @@ class CheckpointTest : public ::testing::Test {
 
 TEST(Sd1Family, DerivesStableDiffusion15sConfigurationsFromShapes) {
   std::vector<std::string> warnings;
-  const auto parts = sd1().split(golden_single_file("sd15_keys.json", false), warnings);
+  const auto parts = split_single_file(sd1(), golden_single_file("sd15_keys.json", false), warnings);
   // Published: stable-diffusion-v1-5's unet, vae and text_encoder config.json.
   const auto published = [](const char* text) { return parse_json(text, "published").as_object(); };
   EXPECT_THAT(differing_fields("UNet2DConditionModel", parts.at("unet").config, published(R"({
@@ -112,10 +112,10 @@ TEST(Sd1Family, SplitsAndJoinsToTheSameTensors) {
   for (const char* name : {"sd15_keys.json", "tiny_sd1_keys.json"}) {
     const weights::Index file = golden_single_file(name, false);
     std::vector<std::string> warnings;
-    const auto parts = sd1().split(file, warnings);
+    const auto parts = split_single_file(sd1(), file, warnings);
     for (const auto& [part, content] : parts)
       EXPECT_EQ(content.tensors.tensors.size(), testing::golden_tensors(name, part).size());
-    const auto joined = sd1().join(parts);
+    const auto joined = join_single_file(sd1(), parts);
     ASSERT_EQ(joined.size(), file.tensors.size());
     for (const auto& [key, entry] : file.tensors) EXPECT_EQ(joined.at(key).shape, entry.shape) << key;
   }
@@ -128,7 +128,7 @@ TEST(Sd1Family, LeavesOutEmaCopiesWithAWarningAndBuffersWithout) {
   file.tensors["alphas_cumprod"] = make_shape({1000});
   file.tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"] = make_shape({1, 77});
   std::vector<std::string> warnings;
-  sd1().split(file, warnings);
+  split_single_file(sd1(), file, warnings);
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("the EMA copy of the UNet (1 tensors)")));
 }
 
@@ -142,7 +142,7 @@ TEST(Sd1Family, ReadsOldFilesWhoseTextModelHasNoPrefix) {
       old.tensors[then + key.substr(now.size())] = entry;
     }
   std::vector<std::string> warnings;
-  const auto parts = sd1().split(old, warnings);
+  const auto parts = split_single_file(sd1(), old, warnings);
   EXPECT_TRUE(parts.at("text_encoder").tensors.has("text_model.encoder.layers.1.mlp.fc1.weight"));
   EXPECT_EQ(parts.at("text_encoder").config.at("num_hidden_layers"), 2);
 }

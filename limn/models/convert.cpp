@@ -32,6 +32,7 @@ constexpr std::string_view kTokenizerFiles[] = {"vocab.json", "merges.txt", "tok
                                                 "tokenizer_config.json", "special_tokens_map.json"};
 constexpr size_t kMaxTokenizerFile = 64u << 20;
 constexpr char kSingleFileEnding[] = ".safetensors";
+constexpr int64_t kInpaintChannels = 9, kInstructChannels = 8;
 constexpr char kDiffusersVersion[] = "0.42.1";
 
 /// Where a part lies in a diffusers folder, and its classes' library.
@@ -40,6 +41,7 @@ struct PartFile {
 };
 constexpr PartFile kPartFiles[] = {
     {"text_encoder", "model", "transformers", "CLIPTextModel"},
+    {"text_encoder_2", "model", "transformers", "CLIPTextModelWithProjection"},
     {"unet", "diffusion_pytorch_model", "diffusers", "UNet2DConditionModel"},
     {"vae", "diffusion_pytorch_model", "diffusers", "AutoencoderKL"},
 };
@@ -142,41 +144,81 @@ json::object with_dtype(json::object config, std::optional<weights::DType> dtype
 }
 
 /// The source's tokenizer; the built-in one, which is CLIP's, for a single file.
-void write_tokenizer(const Checkpoint& checkpoint, const fs::path& folder) {
+void write_tokenizer(const fs::path& tokenizer, text::Padding padding, const fs::path& folder) {
   fs::create_directories(folder);
-  if (checkpoint.tokenizer.empty()) return text::write_built_in_tokenizer(folder);
+  if (tokenizer.empty()) return text::write_built_in_tokenizer(folder, padding);
   for (std::string_view name : kTokenizerFiles)
-    if (fs::exists(checkpoint.tokenizer / name)) {
-      const std::string bytes = read_file(checkpoint.tokenizer / name, kMaxTokenizerFile);
+    if (fs::exists(tokenizer / name)) {
+      const std::string bytes = read_file(tokenizer / name, kMaxTokenizerFile);
       write_file_atomically(folder / name, std::as_bytes(std::span(bytes)));
     }
 }
 
+/// A part's class: as its configuration says, else the usual one.
+std::string class_of(const PartFile& row, const Part& part) {
+  return Fields(part.config, std::string(row.name)).string("_class_name", row.class_name);
+}
+
+/// diffusers' pipeline for the U-Net's inputs.
+std::string pipeline_class(const Family& family, const Checkpoint& checkpoint) {
+  const json::object& unet = checkpoint.parts.at("unet").config;
+  const int64_t channels = Fields(unet, "unet").integer("in_channels", 4);
+  const bool xl = checkpoint.parts.contains("text_encoder_2");
+  if (unet.contains("time_cond_proj_dim") && !unet.at("time_cond_proj_dim").is_null() && !xl)
+    return "LatentConsistencyModelPipeline";
+  if (channels == kInpaintChannels)
+    return xl ? "StableDiffusionXLInpaintPipeline" : "StableDiffusionInpaintPipeline";
+  if (channels == kInstructChannels)
+    return xl ? "StableDiffusionXLInstructPix2PixPipeline" : "StableDiffusionInstructPix2PixPipeline";
+  return std::string(family.pipeline_class);
+}
+
 json::object model_index(const Family& family, const Checkpoint& checkpoint) {
-  json::object index{{"_class_name", family.pipeline_class}, {"_diffusers_version", kDiffusersVersion}};
-  for (const char* absent : {"feature_extractor", "image_encoder", "safety_checker"})
+  json::object index{{"_class_name", pipeline_class(family, checkpoint)},
+                     {"_diffusers_version", kDiffusersVersion}};
+  const bool xl = checkpoint.parts.contains("text_encoder_2");
+  for (const char* absent : {"feature_extractor", "image_encoder"})
     index[absent] = json::array{nullptr, nullptr};
-  index["requires_safety_checker"] = false;
+  if (xl) {
+    index["force_zeros_for_empty_prompt"] = checkpoint.force_zeros_for_empty_prompt;
+    if (checkpoint.requires_aesthetics_score) index["requires_aesthetics_score"] = true;
+  } else {
+    index["safety_checker"] = json::array{nullptr, nullptr};
+    index["requires_safety_checker"] = false;
+  }
   index["scheduler"] = {
       "diffusers", Fields(checkpoint.scheduler_config, "scheduler").string("_class_name", "PNDMScheduler")};
-  for (const PartFile& row : kPartFiles) index[row.name] = {row.library, row.class_name};
-  index["tokenizer"] = {"transformers", "CLIPTokenizer"};
+  for (const PartFile& row : kPartFiles) {
+    const auto part = checkpoint.parts.find(std::string(row.name));
+    if (part != checkpoint.parts.end())
+      index[row.name] = {row.library, class_of(row, part->second)};
+    else if (xl)
+      index[row.name] = json::array{nullptr, nullptr};
+  }
+  const json::array tokenizer{"transformers", "CLIPTokenizer"}, none{nullptr, nullptr};
+  index["tokenizer"] = checkpoint.parts.contains("text_encoder") ? tokenizer : none;
+  if (xl) index["tokenizer_2"] = tokenizer;
   return index;
 }
 
 void write_folder(const Checkpoint& checkpoint, const fs::path& out, const ConvertOptions& options,
                   Warnings& warnings) {
+  const Family& family = find_named(families(), checkpoint.family, "family");
   NewFolder folder(out);
   for (const PartFile& row : kPartFiles) {
-    const Part& part = checkpoint.parts.at(std::string(row.name));
+    const auto found = checkpoint.parts.find(std::string(row.name));
+    if (found == checkpoint.parts.end()) continue;
+    const Part& part = found->second;
     write_json(folder.path() / row.name / "config.json", with_dtype(part.config, options.dtype));
     write_safetensors(folder.path() / row.name / (std::string(row.stem) + kSingleFileEnding),
                       cast(part.tensors.tensors, options.dtype, warnings), metadata_of(part.tensors));
   }
   write_json(folder.path() / "scheduler" / "scheduler_config.json", checkpoint.scheduler_config);
-  write_tokenizer(checkpoint, folder.path() / "tokenizer");
-  write_json(folder.path() / "model_index.json",
-             model_index(find_named(families(), checkpoint.family, "family"), checkpoint));
+  if (checkpoint.parts.contains("text_encoder"))
+    write_tokenizer(checkpoint.tokenizer, family.padding, folder.path() / "tokenizer");
+  if (checkpoint.parts.contains("text_encoder_2"))
+    write_tokenizer(checkpoint.tokenizer_2, text::Padding::Zero, folder.path() / "tokenizer_2");
+  write_json(folder.path() / "model_index.json", model_index(family, checkpoint));
   folder.take_place();
 }
 
@@ -195,10 +237,12 @@ std::string configs_to_store(const Family& family, const Checkpoint& checkpoint,
                        "file's metadata, other programs will not see them");
   };
   Warnings unused;
-  const auto derived = family.split(file, unused);
+  const auto derived = split_single_file(family, file, unused);
   for (const PartFile& row : kPartFiles) {
     const std::string name(row.name);
-    compare(name, std::string(row.class_name), checkpoint.parts.at(name).config, derived.at(name).config);
+    const auto part = checkpoint.parts.find(name);
+    if (part != checkpoint.parts.end())
+      compare(name, class_of(row, part->second), part->second.config, derived.at(name).config);
   }
   compare("scheduler", Fields(checkpoint.scheduler_config, "scheduler").string("_class_name", ""),
           checkpoint.scheduler_config, parse_json(family.scheduler_config, "scheduler").as_object());
@@ -207,8 +251,9 @@ std::string configs_to_store(const Family& family, const Checkpoint& checkpoint,
 
 /// The tokenizer has no place in a single file; readers take CLIP's own.
 void warn_of_tokenizer(const Checkpoint& checkpoint, Warnings& warnings) {
-  const auto& vocabulary =
-      checkpoint.parts.at("text_encoder").tensors.shape_of("text_model.embeddings.token_embedding.weight");
+  const auto encoder = checkpoint.parts.find("text_encoder");
+  if (encoder == checkpoint.parts.end()) return;
+  const auto& vocabulary = encoder->second.tensors.shape_of("text_model.embeddings.token_embedding.weight");
   constexpr int64_t kClipVocabulary = 49408;
   if (!checkpoint.tokenizer.empty() && (vocabulary.empty() || vocabulary[0] != kClipVocabulary))
     warnings.push_back("the tokenizer is not CLIP's own and has no place in a single file: keep " +
@@ -220,7 +265,7 @@ void write_single_file(const Checkpoint& checkpoint, const fs::path& out, const 
   const Family& family = find_named(families(), checkpoint.family, "family");
   weights::Index file;
   file.origin = out.string();
-  file.tensors = family.join(checkpoint.parts);
+  file.tensors = join_single_file(family, checkpoint.parts);
   Metadata metadata = metadata_of(checkpoint.parts.at("unet").tensors);
   const std::string configs = configs_to_store(family, checkpoint, file, warnings);
   if (!configs.empty()) metadata[kConfigsKey] = configs;

@@ -254,18 +254,24 @@ Identity identify(const fs::path& path) {
 }
 
 void judge(Identity& identity) {
+  constexpr std::string_view kVariants[] = {"", "inpaint", "instruct-pix2pix", "lcm", "zero-snr"};
+  constexpr std::string_view kPredictions[] = {"epsilon", "v_prediction", "edm", "edm v_prediction"};
   const Family* family = try_find_named(families(), identity.family);
   if (identity.kind == "unknown")
     identity.why_not = "no rule knows its tensors";
   else if (identity.kind == "denoiser")
     identity.why_not = "it is only one part of a model: the text encoder and the VAE are missing";
+  else if (identity.kind == "vae")
+    identity.why_not = "it is only one part of a model; give it as --vae";
+  else if (identity.kind == "lora")
+    identity.why_not = "it changes a model; give it as --lora";
   else if (identity.kind != "checkpoint")
     identity.why_not = "limn cannot use this kind of file yet";
   else if (!family)
     identity.why_not = "limn runs " + names_of(families()) + " only";
-  else if (!identity.variant.empty())
+  else if (std::ranges::find(kVariants, identity.variant) == std::end(kVariants))
     identity.why_not = "limn cannot run the " + identity.variant + " variant yet";
-  else if (identity.prediction != "epsilon" && identity.prediction != "v_prediction")
+  else if (std::ranges::find(kPredictions, identity.prediction) == std::end(kPredictions))
     identity.why_not = "limn cannot run models that predict '" + identity.prediction + "'";
   else
     identity.why_not.clear();

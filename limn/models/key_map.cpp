@@ -79,8 +79,9 @@ void add_unet_ends(std::vector<Block>& blocks, const Fields& config) {
   blocks.push_back({"out.2.", "conv_out.", kSame});
 }
 
-void add_unet_middle(std::vector<Block>& blocks, const Fields& config) {
-  if (config.find("mid_block_type") && !config.has("mid_block_type")) return;  // null: no middle block
+void add_unet_middle(std::vector<Block>& blocks, const json::object& object, const Fields& config) {
+  const json::value* type = object.if_contains("mid_block_type");
+  if (type && type->is_null()) return;  // no middle block
   blocks.push_back({"middle_block.0.", "mid_block.resnets.0.", kResnet});
   if (config.string("mid_block_type", "UNetMidBlock2DCrossAttn") != "UNetMidBlock2DCrossAttn") return;
   blocks.push_back({"middle_block.1.", "mid_block.attentions.0.", kTransformer});
@@ -243,7 +244,7 @@ KeyMap unet_key_map(const json::object& object, const std::string& where) {
   std::vector<Block> blocks;
   add_unet_ends(blocks, config);
   add_unet_down(blocks, layout);
-  add_unet_middle(blocks, config);
+  add_unet_middle(blocks, object, config);
   add_unet_up(blocks, layout);
   return KeyMap(std::move(blocks));
 }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "limn/models/autoencoder_kl/autoencoder_kl.h"
+#include "limn/models/autoencoder.h"
 #include "limn/models/checkpoint.h"
 #include "limn/models/unet_2d_condition/unet_2d_condition.h"
 #include "limn/text/clip_text_model.h"
@@ -29,13 +30,20 @@ struct Model {
   Checkpoint checkpoint;
   RequestDefaults defaults;
   LoadOptions loaded_as;
-  text::CLIPTokenizer tokenizer;
-  std::shared_ptr<const text::CLIPTextModel> text_encoder;
+  text::CLIPTokenizer tokenizer;                            // of text_encoder
+  std::shared_ptr<const text::CLIPTextModel> text_encoder;  // null in Stable Diffusion XL's refiner
   std::shared_ptr<const UNet2DConditionModel> unet;
-  std::shared_ptr<const AutoencoderKL> vae;  // float32 where its config says force_upcast
+  std::shared_ptr<const Autoencoder> vae;  // float32 where its config says force_upcast
+  // Stable Diffusion XL's second encoder, OpenCLIP ViT-bigG with its projection; else null.
+  std::optional<text::CLIPTokenizer> tokenizer_2;
+  std::shared_ptr<const text::CLIPTextModel> text_encoder_2;
 
   int64_t native_size() const;  // pixels of the side it was trained at
-  int64_t factor() const { return vae->config().factor(); }
+  int64_t factor() const { return vae->factor(); }
+  /// Channels of the U-Net's input beyond the noisy latents: 5 to inpaint (mask, masked picture), 4 to edit by
+  /// instruction (picture), 0 else.
+  int64_t extra_channels() const { return unet->config().in_channels - vae->latent_channels(); }
+  bool is_xl() const { return text_encoder_2 != nullptr; }
 };
 
 /// Loads every part. @throws Error{BadFile}, Error{Unsupported}

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <span>
+#include <vector>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
@@ -15,6 +16,7 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mish.h>
+#include <ATen/ops/pad.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sigmoid.h>
@@ -50,13 +52,24 @@ at::Tensor Linear::forward(const at::Tensor& x) const {
 Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options)
     : options_(options) {
   register_parameter("weight", weight, {out_channels, in_channels, kernel_size, kernel_size});
-  register_parameter("bias", bias, {out_channels});
+  if (options.bias) register_parameter("bias", bias, {out_channels});
+}
+
+at::Tensor Conv2d::convolve(const at::Tensor& x, const at::Tensor& kernel, const at::Tensor& offset) const {
+  const int64_t pad = options_.padding;
+  if (pad == 0 || !(wraps_x || wraps_y)) return at::conv2d(x, kernel, offset, options_.stride, pad);
+  const auto padded = [pad](const at::Tensor& t, std::vector<int64_t> sides, bool wraps) {
+    for (int64_t& side : sides) side *= pad;
+    return at::pad(t, sides, wraps ? "circular" : "constant");
+  };
+  const at::Tensor wide = padded(x, {1, 1, 0, 0}, wraps_x);
+  return at::conv2d(padded(wide, {0, 0, 1, 1}, wraps_y), kernel, offset, options_.stride);
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) const {
-  const at::Tensor y = at::conv2d(x, weight, bias, options_.stride, options_.padding);
+  const at::Tensor y = convolve(x, weight, bias);
   if (!low_rank) return y;
-  const at::Tensor down = at::conv2d(x, low_rank->down, {}, options_.stride, options_.padding);
+  const at::Tensor down = convolve(x, low_rank->down, {});
   return y + at::conv2d(down, low_rank->up) * low_rank->scale;
 }
 

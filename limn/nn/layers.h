@@ -29,6 +29,7 @@ class Linear : public Module {
 struct Conv2dOptions {
   int64_t stride = 1;
   int64_t padding = 0;  // pixels on every side
+  bool bias = true;
 };
 
 /// Two-dimensional convolution.  x [batch, in, height, width] → [batch, out, …].
@@ -37,10 +38,12 @@ class Conv2d : public Module {
   Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options = {});
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor weight;  // [out, in, kernel, kernel]
-  at::Tensor bias;    // [out]
+  at::Tensor bias;    // [out], or undefined
   std::optional<LowRank> low_rank;
+  bool wraps_x = false, wraps_y = false;  // padding continues at the opposite edge, for pictures that tile
 
  private:
+  at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
   Conv2dOptions options_;
 };
 

@@ -4,7 +4,7 @@
 #include <stop_token>
 
 #include "limn/image/image.h"
-#include "limn/models/autoencoder_kl/autoencoder_kl.h"
+#include "limn/models/autoencoder.h"
 
 namespace limn::pipelines {
 
@@ -19,7 +19,7 @@ struct Tiling {
 /// @param latents  float32 [1, channels, h, w], the denoiser's scale
 /// @return         float32 [1, 3, h * factor, w * factor], about [-1, 1]
 /// @throws Error{Cancelled} between tiles
-at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& latents, const Tiling& tiling,
+at::Tensor decode_latents(const models::Autoencoder& vae, const at::Tensor& latents, const Tiling& tiling,
                           std::stop_token stop);
 
 /// Previews without decoding: a linear map from a latent to its mean colour, fitted once to what the
@@ -27,7 +27,7 @@ at::Tensor decode_latents(const models::AutoencoderKL& vae, const at::Tensor& la
 /// noticeable to use.
 class LatentPreview {
  public:
-  explicit LatentPreview(const models::AutoencoderKL& vae);
+  explicit LatentPreview(const models::Autoencoder& vae);
   /// @param latents  float32 [1, channels, h, w], the denoiser's scale
   /// @return         RGB, w × h pixels
   Image render(const at::Tensor& latents) const;

@@ -6,13 +6,19 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/upsample_nearest2d.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "limn/base/error.h"
 #include "limn/pipelines/pixels.h"
 
 namespace limn::pipelines {
 namespace {
+
+constexpr int64_t kInpaintingChannels = 5;  // mask and masked picture
+constexpr double kTrainTimesteps = 1000;
 
 class Stopwatch {
  public:
@@ -27,47 +33,207 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-/// @return  [1, tokens, dim]
-at::Tensor encode_prompt(const models::Model& model, const std::string& prompt, const char* field,
-                         int64_t clip_skip, std::vector<std::string>& warnings) {
-  const auto padded = model.tokenizer.encode_padded(prompt);
-  if (!padded.dropped.empty())
-    warnings.push_back(std::string(field) + ": CLIP reads at most " +
-                       std::to_string(model.tokenizer.max_length() - 2) + " tokens; left out: \"" +
-                       padded.dropped + "\"");
-  const at::Tensor ids = at::tensor(padded.ids, at::kLong).unsqueeze(0).to(model.loaded_as.device);
-  return model.text_encoder->forward(ids, clip_skip);
+/// One run: what the parts below share.
+struct Job {
+  const models::Model& model;
+  schedulers::Scheduler& scheduler;
+  const GenerateArgs& args;
+  schedulers::NoiseSource noise;
+  size_t first_step = 0, last_step = SIZE_MAX;
+
+  std::vector<int64_t> latent_shape() const {
+    return {static_cast<int64_t>(args.seeds.size()), model.vae->latent_channels(),
+            args.height / model.factor(), args.width / model.factor()};
+  }
+  bool edits() const { return model.extra_channels() == model.vae->latent_channels(); }
+  bool inpaints_with_channels() const { return model.extra_channels() == kInpaintingChannels; }
+};
+
+void check_latents(const char* name, const at::Tensor& latents, const std::vector<int64_t>& shape) {
+  if (latents.defined() && latents.sizes() != at::IntArrayRef(shape))
+    throw Error(ErrorCode::InvalidArgument, name,
+                "expected " + c10::str(at::IntArrayRef(shape)) + ", found " + c10::str(latents.sizes()));
 }
 
-std::vector<int64_t> latent_shape(const models::Model& model, const GenerateArgs& args) {
-  return {static_cast<int64_t>(args.seeds.size()), model.vae->config().latent_channels,
-          args.height / model.factor(), args.width / model.factor()};
+void check_inputs(const Job& job) {
+  const GenerateArgs& args = job.args;
+  check_latents("init_latents", args.init_latents, job.latent_shape());
+  check_latents("start_latents", args.start_latents, job.latent_shape());
+  if (args.inpainting && !args.init_image)
+    throw Error(ErrorCode::InvalidArgument, "mask", "needs a picture to repaint", "give init_image");
+  if (job.inpaints_with_channels() && !args.inpainting)
+    throw Error(ErrorCode::InvalidArgument, "mask", "is missing: the model is made for inpainting",
+                "give init_image and mask, or a model that makes whole pictures");
+  if (job.edits() && !args.init_image)
+    throw Error(ErrorCode::InvalidArgument, "init_image", "is missing: the model edits pictures");
+  if (job.model.extra_channels() != 0 && !job.inpaints_with_channels() && !job.edits())
+    throw Error(ErrorCode::Unsupported, "model",
+                "its U-Net wants " + std::to_string(job.model.extra_channels()) +
+                    " channels besides the latents, which limn cannot give");
 }
 
-/// The latents a run starts from, noised to the level of its first step.
-at::Tensor initial_latents(const models::Model& model, const schedulers::Scheduler& scheduler,
-                           const GenerateArgs& args, const schedulers::NoiseSource& noise,
-                           size_t first_step) {
-  const std::vector<int64_t> shape = latent_shape(model, args);
-  if (args.init_latents.defined() && args.init_latents.sizes() != at::IntArrayRef(shape))
-    throw Error(
-        ErrorCode::InvalidArgument, "init_latents",
-        "expected " + c10::str(at::IntArrayRef(shape)) + ", found " + c10::str(args.init_latents.sizes()));
-  if (!args.init_image)
-    return (args.init_latents.defined() ? args.init_latents : noise.draw(shape)) *
-           scheduler.init_noise_sigma();
-
-  const at::Tensor pixels = to_pixels(resize_lanczos(to_rgb(*args.init_image), static_cast<int>(args.width),
-                                                     static_cast<int>(args.height)))
-                                .to(model.vae->parameters_options());
-  const models::DiagonalGaussian posterior = model.vae->encode(pixels);
-  const at::Tensor draw = noise.draw(shape).to(posterior.mean.options());  // each generator's first draw
-  const at::Tensor original = model.vae->scale(posterior.sample(draw)).to(at::kCPU, at::kFloat);
-  return scheduler.add_noise(original, args.init_latents.defined() ? args.init_latents : noise.draw(shape),
-                             first_step);
+/// Model calls before the noise level falls under a share of all: diffusers' denoising_end and denoising_start.
+size_t calls_until(const schedulers::Scheduler& scheduler, double share) {
+  const double cutoff = std::nearbyint(kTrainTimesteps - share * kTrainTimesteps);
+  const auto& timesteps = scheduler.timesteps();
+  auto left = static_cast<size_t>(
+      std::count_if(timesteps.begin(), timesteps.end(), [&](double t) { return t < cutoff; }));
+  // Of two calls a step, never between the two.
+  if (scheduler.order() == 2 && left % 2 == 0 && left < timesteps.size() && left > 0) ++left;
+  return timesteps.size() - left;
 }
+
+void find_steps(Job& job) {
+  const GenerateArgs& args = job.args;
+  if (args.denoising_start)
+    job.first_step = calls_until(job.scheduler, *args.denoising_start);
+  else if ((args.init_image && !job.edits()) || args.start_latents.defined())
+    job.first_step = first_step_of(args.strength, args.num_inference_steps, job.scheduler);
+  if (args.denoising_end) job.last_step = calls_until(job.scheduler, *args.denoising_end);
+  const size_t last = std::min(job.last_step, job.scheduler.timesteps().size());
+  if (job.first_step < last) return;
+  const bool by_strength = !args.denoising_start && !args.denoising_end;
+  throw Error(ErrorCode::InvalidArgument, by_strength ? "strength" : "refiner_start",
+              (by_strength ? std::to_string(args.strength) + " of " : "its share of ") +
+                  std::to_string(args.num_inference_steps) + " steps leaves no step to do",
+              by_strength ? "raise strength or steps" : "move it, or raise steps");
+}
+
+at::Tensor pixels_of(const Job& job, const Image& image) {
+  return to_pixels(resize_lanczos(to_rgb(image), static_cast<int>(job.args.width),
+                                  static_cast<int>(job.args.height)))
+      .to(job.model.vae->parameters_options());
+}
+
+/// A picture's latents for each of the batch, drawn from the encoder's distribution with the batch's own generators.
+at::Tensor drawn_latents(const Job& job, const at::Tensor& pixels) {
+  const models::Autoencoder& vae = *job.model.vae;
+  const models::DiagonalGaussian posterior = vae.encode(pixels);
+  std::vector<int64_t> sizes = posterior.mean.sizes().vec();
+  sizes[0] = static_cast<int64_t>(job.args.seeds.size());
+  if (!posterior.logvar.defined()) return vae.scale(posterior.mean.expand(sizes)).to(at::kCPU, at::kFloat);
+  const at::Tensor draw = job.noise.draw(sizes).to(posterior.mean.options());
+  return vae.scale(posterior.sample(draw)).to(at::kCPU, at::kFloat);
+}
+
+/// Where a run starts.
+struct Start {
+  at::Tensor latents;   // noised to the level of the first step
+  at::Tensor original;  // the picture's own latents; undefined when they were not needed
+  at::Tensor noise;     // unit noise
+};
+
+/// The mask as numbers, [1, 1, height, width], 0 to 1.
+at::Tensor mask_values(const Image& mask) {
+  Image rgb = to_rgb(mask);
+  return (to_pixels(rgb).narrow(1, 0, 1) + 1) / 2;
+}
+
+at::Tensor to_latent_size(const Job& job, const at::Tensor& mask) {
+  const auto shape = job.latent_shape();
+  return at::upsample_nearest2d(mask, {shape[2], shape[3]});
+}
+
+at::Tensor cut_at_half(const at::Tensor& mask) { return (mask >= 0.5).to(at::kFloat); }
+
+/// The picture's latents with noise, or nothing, under the mask.
+at::Tensor with_content(const Job& job, const Start& start, const at::Tensor& mask) {
+  switch (job.args.inpainting->content) {
+    case MaskedContent::Noise:
+      return (1 - mask) * start.original + mask * start.noise;
+    case MaskedContent::Nothing:
+      return (1 - mask) * start.original;
+    default:
+      return start.original;
+  }
+}
+
+at::Tensor unit_noise(const Job& job) {
+  return job.args.init_latents.defined() ? job.args.init_latents : job.noise.draw(job.latent_shape());
+}
+
+Start start_of(const Job& job) {
+  const GenerateArgs& args = job.args;
+  Start out;
+  if (args.start_latents.defined()) {
+    out.original = args.start_latents;
+    if (args.denoising_start) {
+      out.latents = args.start_latents;
+      return out;
+    }
+  } else if (args.init_image && !job.edits() && !(job.inpaints_with_channels() && args.strength == 1.0)) {
+    out.original = drawn_latents(job, pixels_of(job, *args.init_image));  // each generator's first draw
+  }
+  out.noise = unit_noise(job);
+  if (!out.original.defined() || (args.inpainting && args.strength == 1.0)) {
+    out.latents = out.noise * job.scheduler.init_noise_sigma();
+    return out;
+  }
+  at::Tensor clean = out.original;
+  if (args.inpainting)
+    clean = with_content(job, out, to_latent_size(job, cut_at_half(mask_values(args.inpainting->mask))));
+  out.latents = job.scheduler.add_noise(clean, out.noise, job.first_step);
+  return out;
+}
+
+/// Channels beside the latents, for models that were trained to inpaint: mask, and the picture without what it covers.
+at::Tensor inpainting_channels(const Job& job) {
+  const at::Tensor mask = cut_at_half(mask_values(job.args.inpainting->mask));
+  const at::Tensor pixels = pixels_of(job, *job.args.init_image);
+  const at::Tensor masked = drawn_latents(job, pixels * (mask < 0.5).to(pixels.options()));
+  at::Tensor small = to_latent_size(job, mask);
+  return at::cat({small.expand({masked.size(0), 1, small.size(2), small.size(3)}), masked}, 1);
+}
+
+/// Keeps what the mask does not cover at the picture's own latents, noised to each step's level.
+std::function<at::Tensor(const at::Tensor&, size_t)> keeper_of(const Job& job, const Start& start) {
+  const at::Tensor values = to_latent_size(job, mask_values(job.args.inpainting->mask));
+  const at::Tensor cut = to_latent_size(job, cut_at_half(mask_values(job.args.inpainting->mask)));
+  const bool differential = job.args.inpainting->is_differential;
+  return [&job, start, values, cut, differential](const at::Tensor& latents, size_t next) {
+    const size_t count = job.scheduler.timesteps().size();
+    const at::Tensor kept =
+        next < count ? job.scheduler.add_noise(start.original, start.noise, next) : start.original;
+    at::Tensor mask = cut;
+    if (differential) {  // free as soon as the share of steps that is left has come down to the mask's grey
+      const double left = static_cast<double>(count - next) / static_cast<double>(count - job.first_step);
+      mask = (values > left).to(at::kFloat);
+    }
+    return (1 - mask) * kept + mask * latents;
+  };
+}
+
+Branches branches_of(const Job& job, const EncodedPrompts& prompts) {
+  Branches out;
+  out.positive.push_back({prompts.positive});
+  if (prompts.negative) out.negative = Branch{*prompts.negative};
+  if (job.inpaints_with_channels()) {
+    out.positive[0].channels = inpainting_channels(job);
+    if (out.negative) out.negative->channels = out.positive[0].channels;
+  }
+  if (job.edits()) {  // Brooks et al. 2023: the picture's mean latents, not scaled
+    const at::Tensor picture =
+        job.model.vae->encode(pixels_of(job, *job.args.init_image)).mean.to(at::kCPU, at::kFloat);
+    out.positive[0].channels = picture;
+    if (out.negative) {
+      out.image_only = *out.negative;
+      out.image_only->channels = picture;
+      out.negative->channels = at::zeros_like(picture);
+    }
+  }
+  return out;
+}
+
+constexpr MaskedContentEntry kMaskedContents[] = {
+    {"original", "what was there", MaskedContent::Original},
+    {"fill", "colours from around", MaskedContent::Fill},
+    {"noise", "noise", MaskedContent::Noise},
+    {"nothing", "a flat field", MaskedContent::Nothing},
+};
 
 }  // namespace
+
+std::span<const MaskedContentEntry> masked_contents() { return kMaskedContents; }
 
 size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler) {
   const auto steps = std::min(static_cast<int64_t>(static_cast<double>(num_inference_steps) * strength),
@@ -79,32 +245,33 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                            const GenerateArgs& args) {
   Generated out;
   Stopwatch watch;
-  const size_t first_step =
-      args.init_image ? first_step_of(args.strength, args.num_inference_steps, scheduler) : 0;
-  if (first_step >= scheduler.timesteps().size())
-    throw Error(ErrorCode::InvalidArgument, "strength",
-                std::to_string(args.strength) + " of " + std::to_string(args.num_inference_steps) +
-                    " steps leaves no step to do",
-                "raise strength or steps");
+  Job job{model, scheduler, args, schedulers::NoiseSource::seeded(args.seeds)};
+  check_inputs(job);
+  find_steps(job);
 
-  const bool guided = args.guidance_scale > 1.0;
-  const at::Tensor positive = encode_prompt(model, args.prompt, "prompt", args.clip_skip, out.warnings);
-  const at::Tensor negative =  // diffusers skips no layer here
-      guided ? encode_prompt(model, args.negative_prompt, "negative_prompt", 0, out.warnings) : at::Tensor();
-  if (!guided && !args.negative_prompt.empty())
-    out.warnings.push_back("negative_prompt: has no effect at guidance_scale ≤ 1");
+  // A U-Net that is told the guidance scale needs no second half.
+  const bool guided = args.guidance.is_on() && !model.unet->config().time_cond_proj_dim;
+  const EncodedPrompts prompts =
+      encode_prompts(model, args.prompts, args.sizes, args.width, args.height, guided, out.warnings);
+  if (!guided && args.prompts.negative_prompt && !args.prompts.negative_prompt->empty())
+    out.warnings.push_back(args.guidance.is_on()
+                               ? "negative_prompt: has no effect on a latent consistency model"
+                               : "negative_prompt: has no effect at guidance_scale ≤ 1");
   out.encode_seconds = watch.lap();
 
-  const auto noise = schedulers::NoiseSource::seeded(args.seeds);
-  const auto batch = static_cast<int64_t>(args.seeds.size());
-  const GuidedDenoiser denoiser(*model.unet, positive, negative, args.guidance_scale, batch);
-  out.latents =
-      denoise(initial_latents(model, scheduler, args, noise, first_step), {.denoiser = denoiser,
-                                                                           .scheduler = scheduler,
-                                                                           .noise = noise,
-                                                                           .first_step = first_step,
-                                                                           .stop = args.stop,
-                                                                           .on_step = args.on_step});
+  const Start start = start_of(job);
+  const GuidedDenoiser denoiser(*model.unet, branches_of(job, prompts), args.guidance, args.levels,
+                                args.tiling);
+  DenoiseArgs run{.denoiser = denoiser,
+                  .scheduler = scheduler,
+                  .noise = job.noise,
+                  .first_step = job.first_step,
+                  .last_step = job.last_step,
+                  .stop = args.stop,
+                  .on_step = args.on_step};
+  if (args.inpainting && start.original.defined() && !job.inpaints_with_channels())
+    run.after_step = keeper_of(job, start);
+  out.latents = denoise(start.latents, run);
   out.denoise_seconds = watch.lap();
   return out;
 }

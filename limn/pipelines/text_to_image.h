@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -13,17 +14,39 @@
 
 namespace limn::pipelines {
 
+/// What is under the mask when repainting starts; one table, masked_contents().
+enum class MaskedContent { Original, Fill, Noise, Nothing };
+struct MaskedContentEntry {
+  std::string_view name, help;
+  MaskedContent content;
+};
+std::span<const MaskedContentEntry> masked_contents();
+
+/// What of a picture is made anew.
+struct Inpainting {
+  Image mask;                    // one channel, width × height: 255 is made anew, 0 is kept
+  bool is_differential = false;  // grey is a share of the steps (Levin & Fried 2023); else cut at one half
+  MaskedContent content = MaskedContent::Original;  // Fill is the caller's: it changes the picture
+};
+
 /// What is drawn: one prompt, one picture a seed, all in one batch.
 struct GenerateArgs {
-  std::string prompt, negative_prompt;
+  Prompts prompts;
+  MicroConditioning sizes;
+  Guidance guidance;
   int64_t width = 512, height = 512;  // pixels, multiples of the model's factor
   int64_t num_inference_steps = 50;   // the scheduler was made for
-  double guidance_scale = 7.5;        // ≤ 1: no classifier-free guidance
-  int64_t clip_skip = 0;              // as diffusers counts it
   std::vector<uint64_t> seeds;        // a picture each
   at::Tensor init_latents;            // [pictures, channels, h, w], instead of unit noise; may be undefined
   std::optional<Image> init_image;    // image to image: RGB, any size
-  double strength = 0.8;              // of the change to init_image, 0 to 1
+  double strength = 0.8;              // of the change to init_image or start_latents, 0 to 1
+  std::optional<Inpainting> inpainting;  // with init_image
+  /// Latents to go on from, in the denoiser's scale: clean ones, noised by `strength`; with denoising_start those that
+  /// another model left at that share of the noise levels. May be undefined.
+  at::Tensor start_latents;
+  std::optional<double> denoising_start, denoising_end;  // shares of the noise levels, 0 to 1
+  NoiseLevels levels;  // of the checkpoint; for self-attention guidance and skip_below_sigma
+  TiledDiffusion tiling;
   std::stop_token stop;
   std::function<void(const Step&)> on_step;
 };
@@ -34,11 +57,12 @@ struct Generated {
   double encode_seconds = 0, denoise_seconds = 0;
 };
 
-/// Text to image, and image to image when init_image is given; equal to diffusers' StableDiffusionPipeline
-/// and StableDiffusionImg2ImgPipeline with a list of CPU generators, one a seed.
+/// Text to image; with init_image, image to image, inpainting or editing by instruction, as the U-Net's input channels
+/// and `inpainting` say. Equal to diffusers' pipelines for the same (StableDiffusion, Img2Img, Inpaint, InstructPix2Pix
+/// and their XL forms) with a list of CPU generators, one a seed.
 /// @param scheduler  made for this run
-/// @throws Error{Cancelled}; Error{InvalidArgument} for latents of another shape or a strength that leaves no
-/// step
+/// @throws Error{Cancelled}; Error{InvalidArgument} for latents of another shape, a strength that leaves no step, or
+///         inputs that the model cannot use or lacks
 Generated generate_latents(const models::Model& model, schedulers::Scheduler& scheduler,
                            const GenerateArgs& args);
 

@@ -86,6 +86,7 @@ json::object to_json(const GenerationRecord& record) {
       {"weights", weights},
       {"loras", loras},
       {"compat", record.compat},
+      {"request", record.request},
       {"warnings", json::array(record.warnings.begin(), record.warnings.end())},
   };
   put_optional(object, "clip_skip", record.clip_skip);
@@ -130,6 +131,8 @@ GenerationRecord record_from_json(const json::object& object) {
   record.weights = read_weights(fields);
   record.loras = read_loras(fields);
   record.compat = fields.string("compat", defaults.compat);
+  if (const json::value* request = fields.find("request"))
+    record.request = object_of(*request, std::string(kWhere) + ": request");
   record.created = optional_string(fields, "created");
   record.warnings = fields.strings("warnings", {});
   return record;

@@ -55,6 +55,7 @@ struct GenerationRecord {
   std::vector<WeightFile> weights;
   std::vector<LoraFile> loras;  // in the order in which they were added
   std::string compat = "diffusers";
+  json::object request;                // the settings as they were asked for, without the folders of files
   std::optional<std::string> created;  // ISO 8601, UTC
   std::vector<std::string> warnings;
   bool operator==(const GenerationRecord&) const = default;

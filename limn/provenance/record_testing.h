@@ -35,6 +35,7 @@ inline GenerationRecord full_record() {
   record.weights = {{"unet.safetensors", std::string(64, 'c')}, {"vae.safetensors", std::string(64, 'd')}};
   record.loras = {{"ink.safetensors", 0.75, std::string(64, 'e')}};
   record.compat = "a1111";
+  record.request = {{"prompt", "a lighthouse in fog"}, {"steps", 20}};
   record.created = "2030-01-02T03:04:05Z";
   record.warnings = {"clip_skip: 灯台"};
   return record;

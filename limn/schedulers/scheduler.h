@@ -64,6 +64,11 @@ class Scheduler {
   virtual at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                           const NoiseSource& noise) = 0;
 
+  /// Whether step() needs the model's unconditional output besides the guided one (CFG++: Chung et al. 2024).
+  virtual bool reads_unconditional() const { return false; }
+  /// Called before step() where reads_unconditional(). @param unconditional  as step's model_output
+  virtual void set_unconditional(const at::Tensor& unconditional) {}
+
   /// Clean samples noised to the level of timesteps()[i] (diffusers' add_noise).
   virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, size_t i) const = 0;
 };
@@ -80,6 +85,7 @@ struct SchedulerEntry {
   ///         Error{InvalidArgument} for a number of steps the schedule cannot have
   std::unique_ptr<Scheduler> (*make)(const json::object& config, const RunSettings& settings,
                                      const std::string& where);
+  bool one_picture_a_batch = false;  // its steps depend on all pictures of a batch together
 };
 std::span<const SchedulerEntry> all();
 

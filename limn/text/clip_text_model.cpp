@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/text/clip_text_model.h"
 
+#include <ATen/TensorIndexing.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/eq.h>
 
 #include "limn/base/error.h"
 
@@ -18,6 +22,8 @@ CLIPTextConfig CLIPTextConfig::from_json(const json::object& object, const std::
   c.max_position_embeddings = fields.integer("max_position_embeddings", 77, 3, 1 << 16);
   c.layer_norm_eps = fields.number("layer_norm_eps", 1e-5);
   c.hidden_act = fields.string("hidden_act", "quick_gelu");
+  c.projection_dim = fields.integer("projection_dim", 512, 1, 1 << 16);
+  c.eos_token_id = fields.integer("eos_token_id", 49407);
   nn::find_activation(c.hidden_act, where + ": hidden_act");
   if (c.hidden_size % c.num_attention_heads != 0)
     throw Error(ErrorCode::BadFile, where + ": hidden_size",
@@ -89,17 +95,46 @@ CLIPTextModel::TextModel::TextModel(const CLIPTextConfig& c)
 
 CLIPTextModel::CLIPTextModel(const CLIPTextConfig& c) : config_(c), text_model_(c) {
   register_module("text_model", text_model_);
+  if (c.with_projection)
+    register_module("text_projection", text_projection_.emplace(c.hidden_size, c.projection_dim, false));
+}
+
+at::Tensor CLIPTextModel::embed(const at::Tensor& input_ids) const {
+  const at::Tensor positions =
+      text_model_.embeddings.position_embedding.weight.slice(0, 0, input_ids.size(1));
+  return text_model_.embeddings.token_embedding.forward(input_ids) + positions;
+}
+
+at::Tensor CLIPTextModel::run_layers(at::Tensor x, int64_t first, int64_t last) const {
+  for (int64_t i = first; i < last; ++i) x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x);
+  return x;
 }
 
 at::Tensor CLIPTextModel::forward(const at::Tensor& input_ids, int64_t clip_skip) const {
-  const auto layers = static_cast<int64_t>(text_model_.encoder.layers.size());
-  LIMN_CHECK(clip_skip >= 0 && clip_skip <= layers, "clip_skip out of range");
-  const at::Tensor positions =
-      text_model_.embeddings.position_embedding.weight.slice(0, 0, input_ids.size(1));
-  at::Tensor x = text_model_.embeddings.token_embedding.forward(input_ids) + positions;
-  for (int64_t i = 0; i < layers - clip_skip; ++i)
-    x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x);
-  return text_model_.final_layer_norm.forward(x);
+  return text_model_.final_layer_norm.forward(hidden_states(input_ids, clip_skip));
+}
+
+at::Tensor CLIPTextModel::hidden_states(const at::Tensor& input_ids, int64_t left_out) const {
+  const int64_t layers = config_.num_hidden_layers;
+  LIMN_CHECK(left_out >= 0 && left_out <= layers, "more layers left out than there are");
+  return run_layers(embed(input_ids), 0, layers - left_out);
+}
+
+CLIPTextModel::States CLIPTextModel::states(const at::Tensor& input_ids, int64_t left_out) const {
+  LIMN_CHECK(text_projection_, "the text model has no projection");
+  const int64_t layers = config_.num_hidden_layers;
+  const at::Tensor wanted = hidden_states(input_ids, left_out);
+  const at::Tensor last = text_model_.final_layer_norm.forward(run_layers(wanted, layers - left_out, layers));
+  return {wanted, text_projection_->forward(at_end_token(last, input_ids))};
+}
+
+at::Tensor CLIPTextModel::at_end_token(const at::Tensor& x, const at::Tensor& input_ids) const {
+  // Configurations from before 2023-06 say 2, whatever the tokenizer: the greatest id is the end token's.
+  constexpr int64_t kOldEosTokenId = 2;
+  const at::Tensor marks =
+      config_.eos_token_id == kOldEosTokenId ? input_ids : input_ids.eq(config_.eos_token_id).to(at::kInt);
+  const at::Tensor places = marks.argmax(-1);  // the first of equals
+  return x.index({at::arange(x.size(0), places.options()), places});
 }
 
 }  // namespace limn::text

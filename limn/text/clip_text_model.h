@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "limn/base/json.h"
@@ -14,6 +15,9 @@ struct CLIPTextConfig {
   int64_t num_attention_heads = 8, max_position_embeddings = 77;
   double layer_norm_eps = 1e-5;
   std::string hidden_act = "quick_gelu";
+  int64_t projection_dim = 512;
+  int64_t eos_token_id = 49407;
+  bool with_projection = false;  // transformers' CLIPTextModelWithProjection; not in config.json
 
   static CLIPTextConfig from_json(const json::object& config, const std::string& where);
 };
@@ -28,6 +32,19 @@ class CLIPTextModel : public nn::Module {
   /// @param clip_skip  layers left out at the end, as diffusers counts: 0 uses all; ≤ num_hidden_layers
   /// @return           [batch, tokens, hidden_size], after the final layer norm
   at::Tensor forward(const at::Tensor& input_ids, int64_t clip_skip = 0) const;
+
+  /// The states after all but the last `left_out` layers, without the final layer norm: transformers'
+  /// hidden_states[-(left_out + 1)], which Stable Diffusion XL reads.
+  /// @return  [batch, tokens, hidden_size]
+  at::Tensor hidden_states(const at::Tensor& input_ids, int64_t left_out) const;
+
+  /// hidden_states(…, left_out) and the text's one vector in one pass: the last state at the end token, normalised
+  /// and projected (transformers' text_embeds). Needs with_projection.
+  struct States {
+    at::Tensor hidden_states;  // [batch, tokens, hidden_size]
+    at::Tensor text_embeds;    // [batch, projection_dim]
+  };
+  States states(const at::Tensor& input_ids, int64_t left_out) const;
 
   const CLIPTextConfig& config() const { return config_; }
 
@@ -66,8 +83,13 @@ class CLIPTextModel : public nn::Module {
     nn::LayerNorm final_layer_norm;
   };
 
+  at::Tensor embed(const at::Tensor& input_ids) const;
+  at::Tensor run_layers(at::Tensor hidden_states, int64_t first, int64_t last) const;
+  at::Tensor at_end_token(const at::Tensor& hidden_states, const at::Tensor& input_ids) const;
+
   CLIPTextConfig config_;
   TextModel text_model_;
+  std::optional<nn::Linear> text_projection_;
 };
 
 }  // namespace limn::text

@@ -199,13 +199,14 @@ void CLIPTokenizer::add_merges(std::string_view text, const std::string& where) 
   });
 }
 
-CLIPTokenizer CLIPTokenizer::built_in() {
+CLIPTokenizer CLIPTokenizer::built_in(Padding padding) {
   CLIPTokenizer out;
   int64_t id = 0;
   for (const std::string& token : built_in_vocabulary()) out.add_token(token, id++, "built-in vocabulary");
   out.add_merges(built_in_merges(), "built-in merges");
   out.bos_ = out.id_of(std::string(kStart), "built-in vocabulary");
   out.eos_ = out.pad_ = out.unknown_ = out.id_of(std::string(kEnd), "built-in vocabulary");
+  if (padding == Padding::Zero) out.pad_ = 0;
   return out;
 }
 
@@ -359,14 +360,15 @@ CLIPTokenizer::Padded CLIPTokenizer::encode_padded(std::string_view text) const 
   return out;
 }
 
-void write_built_in_tokenizer(const fs::path& folder) {
+void write_built_in_tokenizer(const fs::path& folder, Padding padding) {
   const auto write = [&](const char* name, std::string_view text) {
     write_file_atomically(folder / name, std::as_bytes(std::span(text)));
   };
   json::object vocabulary;
   int64_t id = 0;
   for (const std::string& token : built_in_vocabulary()) vocabulary[token] = id++;
-  json::object special{{"bos_token", kStart}, {"eos_token", kEnd}, {"unk_token", kEnd}, {"pad_token", kEnd}};
+  const std::string_view pad = padding == Padding::Zero ? "!" : kEnd;
+  json::object special{{"bos_token", kStart}, {"eos_token", kEnd}, {"unk_token", kEnd}, {"pad_token", pad}};
   write("vocab.json", to_text(vocabulary));
   write("merges.txt", built_in_merges());
   write("special_tokens_map.json", to_text(special));

@@ -10,6 +10,9 @@
 
 namespace limn::text {
 
+/// What fills a text up: CLIP's own models were trained with the end token, OpenCLIP's with token 0, "!".
+enum class Padding { EndToken, Zero };
+
 /// CLIP's byte-pair encoding. Immutable; safe to share.
 /// Source: Sennrich et al. 2016; Radford et al. 2021, §2.4. Ids equal those of transformers' CLIPTokenizer.
 class CLIPTokenizer {
@@ -19,7 +22,7 @@ class CLIPTokenizer {
   /// @throws Error{NotFound}, Error{BadFile} with file and line or token
   static CLIPTokenizer from_folder(const std::filesystem::path& folder);
   /// The vocabulary of CLIP ViT-L/14 as OpenAI published it: 49,408 tokens.
-  static CLIPTokenizer built_in();
+  static CLIPTokenizer built_in(Padding padding = Padding::EndToken);
 
   /// Ids of a UTF-8 text (bytes that are not UTF-8 become U+FFFD), without start and end tokens, not cut.
   std::vector<int64_t> encode(std::string_view text) const;
@@ -57,6 +60,6 @@ class CLIPTokenizer {
 
 /// Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of the built-in
 /// vocabulary.
-void write_built_in_tokenizer(const std::filesystem::path& folder);
+void write_built_in_tokenizer(const std::filesystem::path& folder, Padding padding = Padding::EndToken);
 
 }  // namespace limn::text

@@ -67,11 +67,11 @@ std::vector<Image> DenoisingTask::draw(const std::vector<std::string>& prompts, 
     const Autocast autocast(bfloat16_, device_.type());
     const auto generated =
         pipelines::generate_latents(*model, *scheduler,
-                                    {.prompt = prompts[i],
+                                    {.prompts = {.prompt = prompts[i]},
+                                     .guidance = {.scale = config_.preview_guidance},
                                      .width = width,
                                      .height = height,
                                      .num_inference_steps = config_.preview_steps,
-                                     .guidance_scale = config_.preview_guidance,
                                      .seeds = {static_cast<uint64_t>(config_.preview_seed) + i}});
     out.push_back(pipelines::to_image(
         pipelines::decode_latents(*model->vae, generated.latents, {}, {}).to(at::kFloat)));

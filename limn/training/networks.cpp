@@ -90,7 +90,9 @@ std::shared_ptr<const models::Model> Networks::model() const {
                                                        .tokenizer = *tokenizer,
                                                        .text_encoder = text_encoder,
                                                        .unet = unet,
-                                                       .vae = vae});
+                                                       .vae = vae,
+                                                       .tokenizer_2 = {},
+                                                       .text_encoder_2 = {}});
 }
 
 void Networks::write(const fs::path& folder, const std::string& dtype) const {

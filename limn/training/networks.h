@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "limn/models/autoencoder_kl/autoencoder_kl.h"
 #include "limn/models/model.h"
 #include "limn/training/config.h"
 #include "limn/training/optimizer.h"

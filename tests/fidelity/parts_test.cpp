@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "limn/base/error.h"
+#include "limn/models/autoencoder_kl/autoencoder_kl.h"
 #include "limn/models/checkpoint.h"
 #include "limn/models/model.h"
 #include "limn/nn/load_parameters.h"

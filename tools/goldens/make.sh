@@ -24,6 +24,7 @@ make_golden keys.py
 make_golden weights.py
 make_golden schedulers.py
 make_golden pipelines.py .
+make_golden families.py .
 make_golden images.py limn/image/testdata
 make_golden infotexts.py limn/provenance/testdata
 make_golden training.py

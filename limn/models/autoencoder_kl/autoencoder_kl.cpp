@@ -74,7 +74,7 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const json::object& object, c
 }
 
 at::Tensor DiagonalGaussian::sample(const at::Tensor& noise) const {
-  return mean + at::exp(0.5 * logvar) * noise;
+  return logvar.defined() ? mean + at::exp(0.5 * logvar) * noise : mean;
 }
 
 AttentionBlock::AttentionBlock(int64_t channels, int64_t groups, double eps)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "limn/base/json.h"
+#include "limn/models/autoencoder.h"
 #include "limn/models/blocks/resnet.h"
 #include "limn/models/blocks/transformer.h"
 
@@ -24,13 +25,6 @@ struct AutoencoderKLConfig {
   static AutoencoderKLConfig from_json(const json::object& config, const std::string& where);
   /// Pixels of a side for one latent of that side: 8 for Stable Diffusion.
   int64_t factor() const { return int64_t{1} << (block_out_channels.size() - 1); }
-};
-
-/// A diagonal normal distribution over latents (Kingma & Welling 2013).
-struct DiagonalGaussian {
-  at::Tensor mean, logvar;  // [batch, latent_channels, h, w]; logvar is clamped to [-30, 20]
-  /// @param noise  standard normal, of the mean's shape
-  at::Tensor sample(const at::Tensor& noise) const;
 };
 
 /// Self-attention over all pixels of a feature map, one head, with group norm and residual.
@@ -98,25 +92,19 @@ class Decoder : public nn::Module {
 
 /// Turns pictures into small latents and back. Immutable after loading; safe to share between threads.
 /// Source: Rombach et al. 2022, §3.1 and appendix G; names of diffusers' AutoencoderKL.
-class AutoencoderKL : public nn::Module {
+class AutoencoderKL : public nn::Module, public Autoencoder {
  public:
   explicit AutoencoderKL(const AutoencoderKLConfig& config);
 
-  /// @param pixels  [batch, 3, height, width] in [-1, 1]; sides divisible by config().factor()
-  /// @return        the distribution of latents, not scaled
-  DiagonalGaussian encode(const at::Tensor& pixels) const;
-
-  /// @param latents  [batch, latent_channels, h, w], not scaled
-  /// @return         [batch, 3, h * factor, w * factor], about [-1, 1]
-  at::Tensor decode(const at::Tensor& latents) const;
-
-  /// The denoiser's scale from the autoencoder's, and back.
-  at::Tensor scale(const at::Tensor& latents) const;
-  at::Tensor unscale(const at::Tensor& latents) const;
+  DiagonalGaussian encode(const at::Tensor& pixels) const override;
+  at::Tensor decode(const at::Tensor& latents) const override;
+  at::Tensor scale(const at::Tensor& latents) const override;
+  at::Tensor unscale(const at::Tensor& latents) const override;
+  int64_t factor() const override { return config_.factor(); }
+  int64_t latent_channels() const override { return config_.latent_channels; }
+  at::TensorOptions parameters_options() const override { return encoder_.parameters_options(); }
 
   const AutoencoderKLConfig& config() const { return config_; }
-  /// Where the parameters are and of what type.
-  at::TensorOptions parameters_options() const { return encoder_.parameters_options(); }
 
  private:
   AutoencoderKLConfig config_;

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/models/blocks/transformer.h"
 
+#include <cmath>
+
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
 
 namespace limn::models {
 
@@ -21,6 +26,16 @@ Attention::Attention(const Config& c)
 at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context) const {
   return to_out_[0].forward(
       nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_));
+}
+
+at::Tensor Attention::identity(const at::Tensor& x) const { return to_out_[0].forward(to_v_.forward(x)); }
+
+at::Tensor Attention::probabilities(const at::Tensor& x) const {
+  const auto split = [this](const at::Tensor& t) {
+    return t.view({t.size(0), t.size(1), heads_, t.size(2) / heads_}).transpose(1, 2);
+  };
+  const at::Tensor q = split(to_q_.forward(x)), k = split(to_k_.forward(x));
+  return at::softmax(at::matmul(q, k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1))), -1);
 }
 
 FeedForward::FeedForward(int64_t dim) : net_(dim) { register_module("net", net_); }
@@ -46,10 +61,18 @@ BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& c)
   register_module("ff", ff_);
 }
 
-at::Tensor BasicTransformerBlock::forward(at::Tensor x, const at::Tensor& context) const {
-  const at::Tensor normed = norm1_.forward(x);
-  x = attn1_.forward(normed, only_cross_attention_ ? context : normed) + x;
-  x = attn2_.forward(norm2_.forward(x), context) + x;
+at::Tensor BasicTransformerBlock::self_attention(const at::Tensor& normed,
+                                                 const AttentionContext& context) const {
+  if (only_cross_attention_) return attn1_.forward(normed, context.hidden_states);
+  if (context.probabilities) *context.probabilities = attn1_.probabilities(normed);
+  if (!context.identity_from) return attn1_.forward(normed, normed);
+  const at::Tensor plain = normed.slice(0, 0, *context.identity_from);
+  return at::cat({attn1_.forward(plain, plain), attn1_.identity(normed.slice(0, *context.identity_from))}, 0);
+}
+
+at::Tensor BasicTransformerBlock::forward(at::Tensor x, const AttentionContext& context) const {
+  x = self_attention(norm1_.forward(x), context) + x;
+  x = attn2_.forward(norm2_.forward(x), context.hidden_states) + x;
   return ff_.forward(norm3_.forward(x)) + x;
 }
 
@@ -67,7 +90,8 @@ Transformer2DModel::Transformer2DModel(const TransformerConfig& c) : norm_(c.gro
     register_module("proj_out", proj_out_conv_.emplace(c.channels, c.channels, 1));
 }
 
-at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states, const at::Tensor& context) const {
+at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states,
+                                       const AttentionContext& context) const {
   const auto to_tokens = [](const at::Tensor& map) {
     return map.flatten(2).transpose(1, 2);
   };  // [batch, h·w, channels]
@@ -76,7 +100,11 @@ at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states, const at
   };
   at::Tensor x = norm_.forward(hidden_states);
   x = proj_in_conv_ ? to_tokens(proj_in_conv_->forward(x)) : proj_in_linear_->forward(to_tokens(x));
-  for (const auto& block : transformer_blocks_) x = block->forward(x, context);
+  AttentionContext rest = context;
+  for (const auto& block : transformer_blocks_) {
+    x = block->forward(x, rest);
+    rest.probabilities = nullptr;
+  }
   x = proj_out_conv_ ? proj_out_conv_->forward(to_map(x)) : to_map(proj_out_linear_->forward(x));
   return x + hidden_states;
 }

@@ -7,6 +7,13 @@
 
 namespace limn::models {
 
+/// What a transformer attends to besides its own tokens, and what guidance methods do to its self-attention.
+struct AttentionContext {
+  at::Tensor hidden_states;                 // [batch, context tokens, cross_attention_dim]
+  std::optional<int64_t> identity_from = {};  // pictures of the batch from here on: each token attends to itself alone
+  at::Tensor* probabilities = nullptr;      // gets those of the first self-attention, [batch, heads, tokens, tokens]
+};
+
 /// Multi-head attention with projections, of the tokens to themselves or to a context.
 /// Source: Vaswani et al. 2017, §3.2.2; names of diffusers' Attention.
 class Attention : public nn::Module {
@@ -24,6 +31,11 @@ class Attention : public nn::Module {
   /// @param context        [batch, context tokens, context_dim]
   /// @return               [batch, tokens, query_dim]
   at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context) const;
+
+  /// Each token attends to itself alone.
+  at::Tensor identity(const at::Tensor& hidden_states) const;
+  /// softmax(QKᵀ/√d) of the tokens to themselves, [batch, heads, tokens, tokens].
+  at::Tensor probabilities(const at::Tensor& hidden_states) const;
 
  private:
   int64_t heads_;
@@ -68,10 +80,11 @@ class BasicTransformerBlock : public nn::Module {
  public:
   explicit BasicTransformerBlock(const TransformerConfig& config);
   /// @param hidden_states  [batch, tokens, channels]
-  /// @param context        [batch, context tokens, cross_attention_dim]
-  at::Tensor forward(at::Tensor hidden_states, const at::Tensor& context) const;
+  at::Tensor forward(at::Tensor hidden_states, const AttentionContext& context) const;
 
  private:
+  at::Tensor self_attention(const at::Tensor& normed, const AttentionContext& context) const;
+
   bool only_cross_attention_;
   nn::LayerNorm norm1_, norm2_, norm3_;
   Attention attn1_, attn2_;
@@ -83,8 +96,7 @@ class Transformer2DModel : public nn::Module {
  public:
   explicit Transformer2DModel(const TransformerConfig& config);
   /// @param hidden_states  [batch, channels, height, width]
-  /// @param context        [batch, context tokens, cross_attention_dim]
-  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context) const;
+  at::Tensor forward(const at::Tensor& hidden_states, const AttentionContext& context) const;
 
  private:
   nn::GroupNorm norm_;

@@ -1,35 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/models/blocks/unet_blocks.h"
 
+#include <algorithm>
+
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/fft_fft2.h>
+#include <ATen/ops/fft_ifft2.h>
+#include <ATen/ops/fft_ifftshift.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/real.h>
 
 #include "limn/nn/checkpoint.h"
 
 namespace limn::models {
 namespace {
 
-/// layer.forward(x, other), without keeping what is inside when `checkpointing`.
-template <typename Layer>
-at::Tensor run(const Layer& layer, const at::Tensor& x, const at::Tensor& other, bool checkpointing) {
-  if (!checkpointing) return layer.forward(x, other);
+/// layer.forward(x, temb), without keeping what is inside when `checkpointing`.
+at::Tensor run(const ResnetBlock2D& layer, const at::Tensor& x, const at::Tensor& temb, bool checkpointing) {
+  if (!checkpointing) return layer.forward(x, temb);
   return nn::checkpointed([&layer](const auto& inputs) { return layer.forward(inputs[0], inputs[1]); },
-                          {x, other});
+                          {x, temb});
+}
+
+at::Tensor run(const Transformer2DModel& layer, const at::Tensor& x, const AttentionContext& context,
+               bool checkpointing) {
+  if (!checkpointing) return layer.forward(x, context);
+  return nn::checkpointed(
+      [&layer](const auto& inputs) { return layer.forward(inputs[0], AttentionContext{inputs[1]}); },
+      {x, context.hidden_states});
+}
+
+at::Tensor strengthened(const at::Tensor& x, double factor) {
+  const int64_t half = x.size(1) / 2;
+  return at::cat({x.slice(1, 0, half) * factor, x.slice(1, half)}, 1);
+}
+
+/// The four lowest frequencies, which FreeU takes to lie around the middle of the shifted spectrum, times `factor`.
+at::Tensor low_frequencies_scaled(const at::Tensor& x, double factor) {
+  const int64_t height = x.size(2), width = x.size(3);
+  at::Tensor mask = at::ones({height, width}, x.options().dtype(at::kFloat));
+  mask.slice(0, std::max<int64_t>(height / 2 - 1, 0), height / 2 + 1)
+      .slice(1, std::max<int64_t>(width / 2 - 1, 0), width / 2 + 1)
+      .fill_(factor);
+  const at::Tensor spectrum = at::fft_fft2(x.to(at::kFloat)) * at::fft_ifftshift(mask);
+  return at::real(at::fft_ifft2(spectrum)).to(x.scalar_type());
 }
 
 }  // namespace
 
 DownBlock2D::DownBlock2D(const UNetLevelConfig& c) {
-  for (const ResnetBlock2DConfig& resnet : c.resnets) {
-    resnets_.emplace(resnet);
-    if (c.attention) attentions_.emplace(*c.attention);
-  }
+  for (const ResnetBlock2DConfig& resnet : c.resnets) resnets_.emplace(resnet);
+  for (const TransformerConfig& attention : c.attentions) attentions_.emplace(attention);
   register_module("attentions", attentions_);
   register_module("resnets", resnets_);
   if (c.resample) downsamplers_.emplace(c.resnets.back().out_channels, c.downsample_padding);
   register_module("downsamplers", downsamplers_);
 }
 
-at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context,
+at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, const AttentionContext& context,
                                 std::vector<at::Tensor>& skips) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = run(resnets_[i], x, temb, checkpointing_);
@@ -44,21 +73,22 @@ at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::
 }
 
 UpBlock2D::UpBlock2D(const UNetLevelConfig& c) {
-  for (const ResnetBlock2DConfig& resnet : c.resnets) {
-    resnets_.emplace(resnet);
-    if (c.attention) attentions_.emplace(*c.attention);
-  }
+  for (const ResnetBlock2DConfig& resnet : c.resnets) resnets_.emplace(resnet);
+  for (const TransformerConfig& attention : c.attentions) attentions_.emplace(attention);
   register_module("attentions", attentions_);
   register_module("resnets", resnets_);
   if (c.resample) upsamplers_.emplace(c.resnets.back().out_channels);
   register_module("upsamplers", upsamplers_);
 }
 
-at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context,
-                              std::vector<at::Tensor>& skips) const {
+at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, const AttentionContext& context,
+                              std::vector<at::Tensor>& skips, const FreeUFactors& freeu) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    x = run(resnets_[i], at::cat({x, skips.back()}, 1), temb, checkpointing_);
+    at::Tensor skip = skips.back();
     skips.pop_back();
+    if (freeu.backbone != 1) x = strengthened(x, freeu.backbone);
+    if (freeu.skip != 1) skip = low_frequencies_scaled(skip, freeu.skip);
+    x = run(resnets_[i], at::cat({x, skip}, 1), temb, checkpointing_);
     if (!attentions_.empty()) x = run(attentions_[i], x, context, checkpointing_);
   }
   // Sizes that do not divide evenly came down rounded up: go back to the exact size of the next skip.
@@ -67,15 +97,14 @@ at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Te
 }
 
 UNetMidBlock2D::UNetMidBlock2D(const UNetLevelConfig& c) {
-  for (size_t i = 0; i < c.resnets.size(); ++i) {
-    resnets_.emplace(c.resnets[i]);
-    if (c.attention && i > 0) attentions_.emplace(*c.attention);
-  }
+  for (const ResnetBlock2DConfig& resnet : c.resnets) resnets_.emplace(resnet);
+  for (const TransformerConfig& attention : c.attentions) attentions_.emplace(attention);
   register_module("attentions", attentions_);
   register_module("resnets", resnets_);
 }
 
-at::Tensor UNetMidBlock2D::forward(at::Tensor x, const at::Tensor& temb, const at::Tensor& context) const {
+at::Tensor UNetMidBlock2D::forward(at::Tensor x, const at::Tensor& temb,
+                                   const AttentionContext& context) const {
   x = run(resnets_[0], x, temb, checkpointing_);
   for (size_t i = 1; i < resnets_.size(); ++i) {
     if (!attentions_.empty()) x = run(attentions_[i - 1], x, context, checkpointing_);

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kMostChannels = 1 << 16;  // keeps a lying config from asking for absurd memory
 constexpr size_t kMostLevels = 16;
+constexpr int64_t kMostDepth = 64;
 
 /// A field limn has code for at one value only.
 void require_default(const Fields& fields, std::string_view key, const json::value& only) {
@@ -66,6 +67,65 @@ void read_embeddings(const Fields& fields, UNet2DConditionConfig& c) {
     if (dim) check_range(fields, "embedding sizes", {*dim}, kMostChannels);
 }
 
+MidBlock read_mid_block(const json::object& object, const Fields& fields) {
+  const json::value* type = object.if_contains("mid_block_type");
+  if (type && type->is_null()) return MidBlock::None;
+  return fields.one_of("mid_block_type", "UNetMidBlock2DCrossAttn",
+                       {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D"}) == "UNetMidBlock2D"
+             ? MidBlock::Resnet
+             : MidBlock::CrossAttention;
+}
+
+/// One number of a config: how deep an attention is.
+int64_t depth_of(const json::value& value, const std::string& where) {
+  const int64_t* depth = value.if_int64();
+  if (!depth || *depth < 0 || *depth > kMostDepth)
+    throw Error(
+        ErrorCode::BadFile, where,
+        "expected whole numbers from 0 to " + std::to_string(kMostDepth) + ", found " + to_text(value));
+  return *depth;
+}
+
+/// A level's depths: one number for all its attentions, or a list of them.
+std::vector<int64_t> depths_of(const json::value& value, int64_t attentions, const std::string& where) {
+  const json::array* list = value.if_array();
+  if (!list) return std::vector<int64_t>(static_cast<size_t>(attentions), depth_of(value, where));
+  std::vector<int64_t> out;
+  for (const json::value& item : *list) out.push_back(depth_of(item, where));
+  if (static_cast<int64_t>(out.size()) < attentions || out.empty())
+    throw Error(ErrorCode::BadFile, where,
+                "expected " + std::to_string(attentions) + " numbers a level, found " + to_text(value));
+  return out;
+}
+
+/// A field's value for each level, where one number stands for all.
+std::vector<json::value> per_level_values(const Fields& fields, std::string_view key, size_t levels) {
+  const json::value* found = fields.find(key);
+  if (!found || found->is_null()) return {};
+  if (!found->is_array()) return std::vector<json::value>(levels, *found);
+  if (found->as_array().size() != levels)
+    throw Error(ErrorCode::BadFile, fields.where() + ": " + std::string(key),
+                "expected " + std::to_string(levels) + " levels, found " + to_text(*found));
+  return {found->as_array().begin(), found->as_array().end()};
+}
+
+void read_transformer_layers(const Fields& fields, UNet2DConditionConfig& c) {
+  constexpr std::string_view kDown = "transformer_layers_per_block",
+                             kUp = "reverse_transformer_layers_per_block";
+  const size_t levels = c.block_out_channels.size();
+  auto down = per_level_values(fields, kDown, levels);
+  if (down.empty()) down.assign(levels, json::value(1));
+  auto up = per_level_values(fields, kUp, levels);
+  if (up.empty()) up.assign(down.rbegin(), down.rend());
+  for (size_t i = 0; i < levels; ++i) {
+    const std::string where = fields.where() + ": ";
+    c.transformer_layers.push_back(depths_of(down[i], c.layers_per_block[i], where + std::string(kDown)));
+    c.up_transformer_layers.push_back(
+        depths_of(up[i], c.layers_per_block[levels - 1 - i] + 1, where + std::string(kUp)));
+  }
+  c.mid_transformer_layers = c.transformer_layers.back().front();
+}
+
 }  // namespace
 
 UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& object, const std::string& where) {
@@ -82,10 +142,7 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& objec
                                                            "CrossAttnDownBlock2D", "DownBlock2D"});
   c.up_block_types = fields.strings(
       "up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
-  c.mid_block = !fields.find("mid_block_type") ||
-                !fields.one_of("mid_block_type", "", {"UNetMidBlock2DCrossAttn"}).empty();
-  if (const json::value* mid = object.if_contains("mid_block_type"); mid && mid->is_null())
-    c.mid_block = false;
+  c.mid_block = read_mid_block(object, fields);
   c.block_out_channels = fields.integers("block_out_channels", {320, 640, 1280, 1280});
 
   const size_t levels = c.block_out_channels.size();
@@ -109,16 +166,7 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const json::object& objec
   c.layers_per_block = per_level("layers_per_block", 2, 64);
   c.cross_attention_dim = per_level("cross_attention_dim", 1280, kMostChannels);
   c.attention_heads = per_level("attention_head_dim", 8, kMostChannels);
-  c.transformer_layers_per_block =
-      fields.integer_or_list("transformer_layers_per_block", levels, std::vector<int64_t>(levels, 1));
-  c.reverse_transformer_layers_per_block = fields.integer_or_list(
-      "reverse_transformer_layers_per_block", levels,
-      {c.transformer_layers_per_block.rbegin(), c.transformer_layers_per_block.rend()});
-  for (const auto* layers : {&c.transformer_layers_per_block, &c.reverse_transformer_layers_per_block})
-    for (int64_t count : *layers)
-      if (count < 0 || count > 64)
-        throw Error(ErrorCode::BadFile, where + ": transformer_layers_per_block",
-                    "expected numbers from 0 to 64, found " + std::to_string(count));
+  read_transformer_layers(fields, c);
   c.downsample_padding = fields.integer("downsample_padding", 1, 0, 1);
   c.norm_num_groups = fields.integer("norm_num_groups", 32, 1, kMostChannels);
   c.norm_eps = fields.number("norm_eps", 1e-5);

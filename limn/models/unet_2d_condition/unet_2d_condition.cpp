@@ -35,6 +35,13 @@ struct LevelBuilder {
             .only_cross_attention = c.only_cross_attention[level]};
   }
 
+  std::vector<TransformerConfig> transformers(size_t level, const std::vector<int64_t>& depths,
+                                              size_t count) const {
+    std::vector<TransformerConfig> out;
+    for (size_t i = 0; i < count; ++i) out.push_back(transformer(level, depths[i]));
+    return out;
+  }
+
   UNetLevelConfig down(size_t level) const {
     UNetLevelConfig out;
     const int64_t channels = c.block_out_channels[level];
@@ -44,7 +51,7 @@ struct LevelBuilder {
       in_channels = channels;
     }
     if (c.down_block_types[level] == "CrossAttnDownBlock2D")
-      out.attention = transformer(level, c.transformer_layers_per_block[level]);
+      out.attentions = transformers(level, c.transformer_layers[level], out.resnets.size());
     out.resample = level + 1 < c.block_out_channels.size();
     out.downsample_padding = c.downsample_padding;
     return out;
@@ -54,9 +61,11 @@ struct LevelBuilder {
     UNetLevelConfig out;
     const size_t last = c.block_out_channels.size() - 1;
     const int64_t channels = c.block_out_channels[last];
-    out.resnets.assign(2, resnet(channels, channels, c.mid_block_scale_factor));
-    out.attention = transformer(last, c.transformer_layers_per_block[last]);
-    out.attention->only_cross_attention = false;
+    const bool attends = c.mid_block == MidBlock::CrossAttention;
+    out.resnets.assign(attends ? 2 : 1, resnet(channels, channels, c.mid_block_scale_factor));
+    if (!attends) return out;
+    out.attentions = transformers(last, {c.mid_transformer_layers}, 1);
+    out.attentions.front().only_cross_attention = false;
     return out;
   }
 
@@ -73,11 +82,17 @@ struct LevelBuilder {
       out.resnets.push_back(resnet((i == 0 ? below : channels) + (i == layers - 1 ? above : channels),
                                    channels, c.resnet_out_scale_factor));
     if (c.up_block_types[block] == "CrossAttnUpBlock2D")
-      out.attention = transformer(level, c.reverse_transformer_layers_per_block[block]);
+      out.attentions = transformers(level, c.up_transformer_layers[block], out.resnets.size());
     out.resample = block + 1 < levels;
     return out;
   }
 };
+
+/// The factors of one block on the way up.
+FreeUFactors freeu_of(const FreeU* freeu, size_t block) {
+  if (!freeu || block > 1) return {};
+  return block == 0 ? FreeUFactors{freeu->b1, freeu->s1} : FreeUFactors{freeu->b2, freeu->s2};
+}
 
 void require(const at::Tensor& tensor, const char* name) {
   LIMN_CHECK(tensor.defined(), std::string("the U-Net was not given ") + name);
@@ -123,7 +138,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& c)
   const LevelBuilder build{c, activation_};
   for (size_t i = 0; i < c.block_out_channels.size(); ++i) down_blocks_.emplace(build.down(i));
   register_module("down_blocks", down_blocks_);
-  if (c.mid_block) register_module("mid_block", mid_block_.emplace(build.mid()));
+  if (c.mid_block != MidBlock::None) register_module("mid_block", mid_block_.emplace(build.mid()));
   for (size_t i = 0; i < c.block_out_channels.size(); ++i) up_blocks_.emplace(build.up(i));
   register_module("up_blocks", up_blocks_);
   register_module("conv_norm_out", conv_norm_out_);
@@ -162,13 +177,31 @@ at::Tensor UNet2DConditionModel::embed_time(const at::Tensor& sample, const at::
 at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Tensor& timestep,
                                          const DenoiserCondition& condition) const {
   const at::Tensor temb = embed_time(sample, timestep, condition);
-  const at::Tensor& context = condition.encoder_hidden_states;
+  const UNetControls none;
+  const UNetControls& controls = condition.controls ? *condition.controls : none;
+  const auto context = [&](const std::string& way, const std::string& index) {
+    AttentionContext out{condition.encoder_hidden_states};
+    if (controls.identity_blocks.contains(way) || controls.identity_blocks.contains(way + index))
+      out.identity_from = controls.identity_from;
+    return out;
+  };
 
   at::Tensor x = conv_in_.forward(config_.center_input_sample ? 2 * sample - 1 : sample);
   std::vector<at::Tensor> skips{x};
-  for (const auto& block : down_blocks_) x = block->forward(x, temb, context, skips);
-  if (mid_block_) x = mid_block_->forward(x, temb, context);
-  for (const auto& block : up_blocks_) x = block->forward(x, temb, context, skips);
+  for (size_t i = 0; i < down_blocks_.size(); ++i)
+    x = down_blocks_[i].forward(x, temb, context("down", "." + std::to_string(i)), skips);
+  if (mid_block_) {
+    AttentionContext mid = context("mid", "");
+    mid.probabilities = controls.mid_attention;
+    if (controls.mid_attention) {
+      *controls.mid_height = x.size(2);
+      *controls.mid_width = x.size(3);
+    }
+    x = mid_block_->forward(x, temb, mid);
+  }
+  for (size_t i = 0; i < up_blocks_.size(); ++i)
+    x = up_blocks_[i].forward(x, temb, context("up", "." + std::to_string(i)), skips,
+                              freeu_of(controls.freeu, i));
   return conv_out_.forward(activation_(conv_norm_out_.forward(x)));
 }
 

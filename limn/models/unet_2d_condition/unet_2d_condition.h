@@ -7,11 +7,15 @@
 
 #include "limn/base/json.h"
 #include "limn/models/blocks/unet_blocks.h"
+#include "limn/models/unet_2d_condition/controls.h"
 
 namespace limn::models {
 
 /// How the U-Net is asked for more than a timestep and a text.
 enum class AdditionEmbedding { None, TextTime };
+
+/// What is between the way down and the way up.
+enum class MidBlock { None, Resnet, CrossAttention };
 
 /// Numbers of a U-Net's shape, named and defaulted as diffusers' UNet2DConditionModel config. A plain value.
 struct UNet2DConditionConfig {
@@ -20,14 +24,15 @@ struct UNet2DConditionConfig {
   bool center_input_sample = false, flip_sin_to_cos = true;
   double freq_shift = 0;
   std::vector<std::string> down_block_types, up_block_types;
-  bool mid_block = true;
-  std::vector<bool> only_cross_attention;                     // a level each
-  std::vector<int64_t> block_out_channels;                    // a level each, from fine to coarse
-  std::vector<int64_t> layers_per_block;                      // a level each
-  std::vector<int64_t> transformer_layers_per_block;          // a level each
-  std::vector<int64_t> reverse_transformer_layers_per_block;  // a level each, from coarse to fine
-  std::vector<int64_t> cross_attention_dim;                   // a level each
-  std::vector<int64_t> attention_heads;  // a level each; diffusers calls it attention_head_dim
+  MidBlock mid_block = MidBlock::CrossAttention;
+  std::vector<bool> only_cross_attention;                   // a level each
+  std::vector<int64_t> block_out_channels;                  // a level each, from fine to coarse
+  std::vector<int64_t> layers_per_block;                    // a level each
+  std::vector<std::vector<int64_t>> transformer_layers;     // a level each, an attention each
+  std::vector<std::vector<int64_t>> up_transformer_layers;  // likewise on the way up, from coarse to fine
+  int64_t mid_transformer_layers = 1;
+  std::vector<int64_t> cross_attention_dim;  // a level each
+  std::vector<int64_t> attention_heads;      // a level each; diffusers calls it attention_head_dim
   int64_t downsample_padding = 1, norm_num_groups = 32;
   double mid_block_scale_factor = 1, norm_eps = 1e-5, resnet_out_scale_factor = 1;
   std::string act_fn = "silu";
@@ -64,6 +69,7 @@ struct DenoiserCondition {
   at::Tensor time_ids;               // [batch, 6 or 5], pixels; likewise
   at::Tensor class_labels;           // int64 [batch], or [batch, class_projection_dim]
   at::Tensor timestep_cond;          // [batch, time_cond_proj_dim]: guidance embedding (Meng et al. 2023)
+  const UNetControls* controls = nullptr;
 };
 
 /// The denoising U-Net of Stable Diffusion 1, 2 and XL. Immutable after loading; safe to share between

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "limn/models/model.h"
+
+namespace limn::pipelines {
+
+/// What a text becomes for the U-Net.
+struct Conditioning {
+  at::Tensor hidden_states;  // [1, tokens, cross_attention_dim]
+  at::Tensor text_embeds;    // [1, dim], Stable Diffusion XL; else undefined
+  at::Tensor time_ids;       // [1, 6] or, for its refiner, [1, 5]; else undefined
+};
+
+/// What is drawn and what is not.
+struct Prompts {
+  std::string prompt;
+  std::optional<std::string> negative_prompt;  // absent is not the same as empty: see encode_prompts
+  std::string prompt_2, negative_prompt_2;     // for text_encoder_2 alone; empty: the same as for the first
+  int64_t clip_skip = 0;                       // as diffusers counts: 0 uses all layers (XL: all but one)
+};
+
+/// Sizes that Stable Diffusion XL is told (Podell et al. 2023, §2.2), pixels. What is absent is the picture's own size.
+struct MicroConditioning {
+  struct Size {
+    int64_t height, width;
+  };
+  std::optional<Size> original_size, target_size, negative_original_size, negative_target_size;
+  Size crops_coords_top_left{0, 0}, negative_crops_coords_top_left{0, 0};  // top, left
+  double aesthetic_score = 6.0, negative_aesthetic_score = 2.5;            // its refiner
+};
+
+struct EncodedPrompts {
+  Conditioning positive;
+  std::optional<Conditioning> negative;  // with guidance
+};
+
+/// Texts and sizes as diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline encode them. An absent negative
+/// prompt of an XL model is zeros where its folder says force_zeros_for_empty_prompt.
+/// @param guided    whether the negative prompt is needed
+/// @param warnings  gets what did not fit into 77 tokens
+EncodedPrompts encode_prompts(const models::Model& model, const Prompts& prompts,
+                              const MicroConditioning& sizes, int64_t width, int64_t height, bool guided,
+                              std::vector<std::string>& warnings);
+
+}  // namespace limn::pipelines

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "limn/pipelines/denoiser.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/reflection_pad2d.h>
+#include <ATen/ops/std.h>
+#include <ATen/ops/upsample_nearest2d.h>
+#include <ATen/ops/zeros.h>
+
+#include "limn/base/error.h"
+#include "limn/pipelines/tiles.h"
+
+namespace limn::pipelines {
+namespace {
+
+constexpr double kTrainTimesteps = 1000;
+
+at::Tensor repeated(const at::Tensor& x, int64_t batch) {
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes[0] = batch;
+  return x.expand(sizes);
+}
+
+/// Gaussian blur of kernel 9 and σ 1, the edges mirrored: Hong et al. 2023, §5.
+at::Tensor blurred(const at::Tensor& x) {
+  constexpr int64_t kKernel = 9;
+  const at::Tensor offsets = at::linspace(-(kKernel - 1) / 2.0, (kKernel - 1) / 2.0, kKernel, x.options());
+  const at::Tensor weights = at::exp(-0.5 * offsets * offsets);
+  const at::Tensor line = weights / weights.sum();
+  const at::Tensor kernel =
+      (line.unsqueeze(1) * line.unsqueeze(0)).expand({x.size(1), 1, kKernel, kKernel}).contiguous();
+  const int64_t pad = kKernel / 2;
+  const std::vector<int64_t> one{1, 1}, none{0, 0};
+  return at::conv2d(at::reflection_pad2d(x, {pad, pad, pad, pad}), kernel, std::optional<at::Tensor>{},
+                    at::IntArrayRef(one), at::IntArrayRef(none), at::IntArrayRef(one), x.size(1));
+}
+
+/// Lin et al. 2023, eq. 15 and 16: the guided output with the spread of the conditional one, mixed in by φ.
+at::Tensor rescaled(const at::Tensor& guided, const at::Tensor& conditional, double phi) {
+  const std::vector<int64_t> dims{1, 2, 3};
+  const at::Tensor wanted = conditional.std(dims, true, true), found = guided.std(dims, true, true);
+  return phi * (guided * (wanted / found)) + (1 - phi) * guided;
+}
+
+}  // namespace
+
+double NoiseLevels::alpha_bar(double timestep) const {
+  LIMN_CHECK(!alphas_cumprod.empty(), "no noise levels");
+  const auto last = static_cast<double>(alphas_cumprod.size() - 1);
+  return alphas_cumprod[static_cast<size_t>(std::clamp(std::round(timestep), 0.0, last))];
+}
+
+double NoiseLevels::sigma(double timestep) const {
+  const double alpha = alpha_bar(timestep);
+  return std::sqrt((1 - alpha) / alpha);
+}
+
+/// Which of the methods a step uses.
+struct GuidedDenoiser::Plan {
+  bool guided = false, attends_to_itself = false;
+  double pag_scale = 0;
+};
+
+GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, Branches branches,
+                               const Guidance& guidance, const NoiseLevels& levels,
+                               const TiledDiffusion& tiling)
+    : unet_(unet), branches_(std::move(branches)), guidance_(guidance), levels_(levels), tiling_(tiling) {
+  LIMN_CHECK(!branches_.positive.empty(), "a denoiser needs a prompt");
+}
+
+GuidedDenoiser::Plan GuidedDenoiser::plan_of(double timestep, double progress, size_t step) const {
+  Plan plan;
+  plan.guided = branches_.negative && progress >= guidance_.start && progress <= guidance_.end;
+  if (plan.guided && guidance_.skip_below_sigma > 0 && step % 2 == 1 &&
+      levels_.sigma(timestep) < guidance_.skip_below_sigma)
+    plan.guided = false;
+  plan.pag_scale = guidance_.pag_scale;
+  if (guidance_.pag_adaptive_scale > 0)
+    plan.pag_scale =
+        std::max(guidance_.pag_scale - guidance_.pag_adaptive_scale * (kTrainTimesteps - timestep), 0.0);
+  plan.attends_to_itself = guidance_.sag_scale > 0;
+  return plan;
+}
+
+Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& latents, double timestep,
+                                   double progress, size_t step) const {
+  const Plan plan = plan_of(timestep, progress, step);
+  const bool fits = tiling_.tile <= 0 || std::max(input.size(2), input.size(3)) <= tiling_.tile;
+  return fits ? predict_whole(input, latents, timestep, plan) : predict_tiled(input, latents, timestep, plan);
+}
+
+Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
+                                         const Plan& plan) const {
+  Prediction sum{at::zeros_like(input), {}};
+  at::Tensor weights = at::zeros({1, 1, input.size(2), input.size(3)}, input.options());
+  for (const Tile& tile : tiles_of(input.size(2), input.size(3), tiling_.tile, tiling_.overlap)) {
+    const auto cut = [&](const at::Tensor& whole) { return tile.of(whole); };
+    Branches parts = branches_;
+    const auto cut_channels = [&](Branch& branch) {
+      if (branch.channels.defined()) branch.channels = cut(branch.channels);
+    };
+    for (Branch& branch : parts.positive) cut_channels(branch);
+    if (parts.negative) cut_channels(*parts.negative);
+    if (parts.image_only) cut_channels(*parts.image_only);
+    const GuidedDenoiser part(unet_, std::move(parts), guidance_, levels_);
+    const Prediction made = part.predict_whole(cut(input), cut(latents), timestep, plan);
+    const at::Tensor weight = tile.weights(tiling_.overlap).to(input.options());
+    cut(sum.guided).add_(made.guided * weight);
+    cut(weights).add_(weight);
+    if (!made.unconditional.defined()) continue;
+    if (!sum.unconditional.defined()) sum.unconditional = at::zeros_like(input);
+    cut(sum.unconditional).add_(made.unconditional * weight);
+  }
+  sum.guided.div_(weights);
+  if (sum.unconditional.defined()) sum.unconditional.div_(weights);
+  return sum;
+}
+
+/// The U-Net's output for each branch, [batch, channels, h, w] each. Branches of as many tokens share a call.
+std::vector<at::Tensor> GuidedDenoiser::run(const at::Tensor& input, double timestep,
+                                            const std::vector<const Branch*>& branches,
+                                            const models::UNetControls& controls) const {
+  const int64_t batch = input.size(0);
+  const at::TensorOptions options = branches.front()->condition.hidden_states.options();
+  const at::Tensor t = at::full({1}, timestep, options.dtype(at::kFloat));
+  std::vector<at::Tensor> out;
+  for (size_t first = 0, last; first < branches.size(); first = last) {
+    const auto tokens = [&](size_t i) { return branches[i]->condition.hidden_states.size(1); };
+    for (last = first + 1; last < branches.size() && tokens(last) == tokens(first);) ++last;
+    std::vector<at::Tensor> inputs, states, embeds, ids;
+    for (size_t i = first; i < last; ++i) {
+      const Branch& branch = *branches[i];
+      inputs.push_back(branch.channels.defined()
+                           ? at::cat({input, repeated(branch.channels, batch).to(input.options())}, 1)
+                           : input);
+      states.push_back(repeated(branch.condition.hidden_states, batch));
+      if (!branch.condition.text_embeds.defined()) continue;
+      embeds.push_back(repeated(branch.condition.text_embeds, batch));
+      ids.push_back(repeated(branch.condition.time_ids, batch));
+    }
+    models::DenoiserCondition condition{.encoder_hidden_states = at::cat(states, 0), .controls = &controls};
+    if (!embeds.empty()) {
+      condition.text_embeds = at::cat(embeds, 0);
+      condition.time_ids = at::cat(ids, 0);
+    }
+    if (const auto dim = unet_.config().time_cond_proj_dim)
+      condition.timestep_cond = repeated(guidance_scale_embedding(guidance_.scale - 1, *dim).to(options),
+                                         batch * static_cast<int64_t>(last - first));
+    const at::Tensor made = unet_.forward(at::cat(inputs, 0).to(options), t, condition).to(input.options());
+    for (const at::Tensor& part : made.split(batch, 0)) out.push_back(part);
+  }
+  return out;
+}
+
+Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
+                                         const Plan& plan) const {
+  std::vector<const Branch*> asked;
+  if (plan.guided) asked.push_back(&*branches_.negative);
+  if (plan.guided && branches_.image_only) asked.push_back(&*branches_.image_only);
+  const size_t first_positive = asked.size();
+  for (const Branch& branch : branches_.positive) asked.push_back(&branch);
+  const size_t perturbed = asked.size();
+  if (plan.pag_scale > 0) asked.push_back(&branches_.positive.front());
+
+  models::UNetControls controls;
+  if (guidance_.freeu) controls.freeu = &*guidance_.freeu;
+  if (plan.pag_scale > 0) {
+    controls.identity_blocks = guidance_.pag_blocks;
+    controls.identity_from = static_cast<int64_t>(perturbed) * input.size(0);
+  }
+  at::Tensor attention;
+  int64_t height = 0, width = 0;
+  if (plan.attends_to_itself) {
+    controls.mid_attention = &attention;
+    controls.mid_height = &height;
+    controls.mid_width = &width;
+  }
+  const std::vector<at::Tensor> made = run(input, timestep, asked, controls);
+  const at::Tensor& conditional = made[first_positive];
+
+  Prediction out{conditional, {}};
+  if (plan.guided) {
+    out.unconditional = made[0];
+    const at::Tensor& base = branches_.image_only ? made[1] : made[0];
+    out.guided = made[0];
+    if (branches_.image_only) out.guided = out.guided + guidance_.image_scale * (made[1] - made[0]);
+    for (size_t i = 0; i < branches_.positive.size(); ++i)
+      out.guided =
+          out.guided + guidance_.scale * branches_.positive[i].weight * (made[first_positive + i] - base);
+  }
+  if (plan.pag_scale > 0) out.guided = out.guided + plan.pag_scale * (conditional - made[perturbed]);
+  if (plan.attends_to_itself) {
+    const Branch& branch = plan.guided ? *branches_.negative : branches_.positive.front();
+    const at::Tensor& plain = made.front();
+    out.guided = out.guided +
+                 guidance_.sag_scale *
+                     (plain - self_attention_guidance(latents, plain, attention.slice(0, 0, input.size(0)),
+                                                      height, width, timestep, branch));
+  }
+  if (plan.guided && guidance_.rescale > 0) out.guided = rescaled(out.guided, conditional, guidance_.rescale);
+  return out;
+}
+
+/// What the U-Net makes of a picture that was blurred where it attended most: Hong et al. 2023, alg. 1.
+at::Tensor GuidedDenoiser::self_attention_guidance(const at::Tensor& latents, const at::Tensor& output,
+                                                   const at::Tensor& probabilities, int64_t height,
+                                                   int64_t width, double timestep,
+                                                   const Branch& branch) const {
+  const double alpha = levels_.alpha_bar(timestep);
+  const double signal = std::sqrt(alpha), noise = std::sqrt(1 - alpha);
+  at::Tensor x0, epsilon;
+  switch (levels_.prediction) {
+    case schedulers::Prediction::Epsilon:
+      x0 = (latents - noise * output) / signal;
+      epsilon = output;
+      break;
+    case schedulers::Prediction::VPrediction:
+      x0 = signal * latents - noise * output;
+      epsilon = noise * latents + signal * output;
+      break;
+    default:
+      x0 = output;
+      epsilon = (latents - signal * output) / noise;
+  }
+  // How much all tokens together look at each, over 1: [batch, 1, h, w]
+  const at::Tensor mask =
+      at::upsample_nearest2d((probabilities.mean(1).sum(1) > 1.0).to(at::kFloat).view({-1, 1, height, width}),
+                             {latents.size(2), latents.size(3)});
+  const at::Tensor degraded = blurred(x0) * mask + x0 * (1 - mask);
+  return run(signal * degraded + noise * epsilon, timestep, {&branch}, {}).front();
+}
+
+at::Tensor guidance_scale_embedding(double w, int64_t dim) {
+  const int64_t half = dim / 2;
+  const at::Tensor frequencies =
+      at::exp(at::arange(half, at::kFloat) * (-std::log(10000.0) / static_cast<double>(half - 1)));
+  const at::Tensor angles = static_cast<double>(static_cast<float>(w) * 1000.0F) * frequencies;
+  return at::cat({angles.sin(), angles.cos()}, 0).unsqueeze(0);
+}
+
+}  // namespace limn::pipelines

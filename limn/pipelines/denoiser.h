@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "limn/pipelines/conditioning.h"
+#include "limn/pipelines/guidance.h"
+#include "limn/schedulers/scheduler.h"
+
+namespace limn::pipelines {
+
+/// What the U-Net is asked with, and for how much it counts.
+struct Branch {
+  Conditioning condition;
+  double weight = 1;  // of positive branches: composed as Liu et al. 2022, eq. 11
+  at::Tensor
+      channels;  // [1 or batch, extra channels, h, w], beside the latents (inpainting, editing); may be undefined
+};
+
+/// All that one step's prediction is made of.
+struct Branches {
+  std::vector<Branch> positive;  // one or more
+  std::optional<Branch> negative;
+  std::optional<Branch> image_only;  // negative text with the picture: models that edit by instruction
+};
+
+/// Where the picture is larger than what is denoised at once: overlapping windows, averaged (Bar-Tal et al. 2023).
+struct TiledDiffusion {
+  int64_t tile = 0;  // latents a side; 0: off
+  int64_t overlap = 16;
+};
+
+/// A model's answer to one step.
+struct Prediction {
+  at::Tensor guided;         // float32 [batch, channels, h, w]
+  at::Tensor unconditional;  // likewise; undefined when it was not asked for
+};
+
+/// Noise level ᾱ of a timestep, for methods that look at the clean picture.
+struct NoiseLevels {
+  std::vector<float> alphas_cumprod;
+  schedulers::Prediction prediction = schedulers::Prediction::Epsilon;
+  double alpha_bar(double timestep) const;
+  double sigma(double timestep) const;
+};
+
+/// The U-Net with everything that guides it, as one function of latents and time. One thread at a time.
+class GuidedDenoiser {
+ public:
+  GuidedDenoiser(const models::UNet2DConditionModel& unet, Branches branches, const Guidance& guidance,
+                 const NoiseLevels& levels, const TiledDiffusion& tiling = {});
+
+  /// @param input     what the scheduler made of `latents` for the model, float32 [batch, channels, h, w]
+  /// @param progress  share of the run that is done, 0 to 1
+  /// @param step      0-based, for what happens every other step
+  Prediction predict(const at::Tensor& input, const at::Tensor& latents, double timestep, double progress,
+                     size_t step) const;
+
+ private:
+  struct Plan;
+  Plan plan_of(double timestep, double progress, size_t step) const;
+  Prediction predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
+                           const Plan& plan) const;
+  Prediction predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
+                           const Plan& plan) const;
+  std::vector<at::Tensor> run(const at::Tensor& input, double timestep,
+                              const std::vector<const Branch*>& branches,
+                              const models::UNetControls& controls) const;
+  at::Tensor self_attention_guidance(const at::Tensor& latents, const at::Tensor& output,
+                                     const at::Tensor& probabilities, int64_t height, int64_t width,
+                                     double timestep, const Branch& branch) const;
+
+  const models::UNet2DConditionModel& unet_;
+  Branches branches_;
+  Guidance guidance_;
+  NoiseLevels levels_;
+  TiledDiffusion tiling_;
+};
+
+/// The sinusoidal embedding of w = guidance_scale − 1 that latent consistency models are told (Luo et al. 2023, §4.2).
+/// @return  float32 [1, dim]
+at::Tensor guidance_scale_embedding(double w, int64_t dim);
+
+}  // namespace limn::pipelines
