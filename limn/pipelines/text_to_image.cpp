@@ -259,6 +259,7 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                                : "negative_prompt: has no effect at guidance_scale ≤ 1");
   out.encode_seconds = watch.lap();
 
+  if (job.first_step > 0) scheduler.begin_at(job.first_step);
   const Start start = start_of(job);
   const GuidedDenoiser denoiser(*model.unet, branches_of(job, prompts), args.guidance, args.levels,
                                 args.tiling);

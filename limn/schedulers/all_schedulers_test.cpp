@@ -83,19 +83,24 @@ at::Tensor run_with_oracle(Scheduler& scheduler, const at::Tensor& x0, Predictio
   const NoiseSource noise = NoiseSource::seeded(seeds);
   at::Tensor sample = noise.draw(x0.sizes());
   sample = first == 0 ? sample * scheduler.init_noise_sigma() : scheduler.add_noise(x0, sample, first);
-  for (size_t i = first; i < scheduler.timesteps().size(); ++i)
-    sample = scheduler.step(oracle(scheduler, sample, x0, i, prediction), i, sample, noise);
+  if (first > 0) scheduler.begin_at(first);
+  for (size_t i = first; i < scheduler.timesteps().size(); ++i) {
+    const at::Tensor output = oracle(scheduler, sample, x0, i, prediction);
+    if (scheduler.reads_unconditional()) scheduler.set_unconditional(output);
+    sample = scheduler.step(output, i, sample, noise);
+  }
   return sample;
 }
 
 double distance(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 /// How near to x₀ a run with a perfect model ends. Rounding leaves 1e-3 after σ = 14; DEIS stops at the
-/// model's least σ, 0.029, and what is left is noise of that size; PNDM averages v over levels at which its
+/// model's least σ, 0.029, as TCD and the DPM-Solvers that end there do, and what is left is noise of that size; PNDM averages v over levels at which its
 /// meaning differs, and, like LMS, begins in the middle of a schedule with a history that is short for its
 /// order, as diffusers does.
 double tolerance_of(const SchedulerEntry& entry, bool from_halfway) {
-  if (entry.name == "deis") return 0.1;
+  for (const char* name : {"deis", "tcd", "dpm_fast", "dpm_adaptive"})
+    if (entry.name == name) return 0.15;
   if (entry.name == "pndm") return from_halfway ? 2e-2 : 5e-3;
   return entry.name == "lms" && from_halfway ? 2e-2 : 2e-3;
 }
@@ -103,6 +108,16 @@ double tolerance_of(const SchedulerEntry& entry, bool from_halfway) {
 class EveryScheduler : public testing::TestWithParam<SchedulerEntry> {
  protected:
   const SchedulerEntry& entry() const { return *try_find_named(all(), GetParam().name); }
+  /// Distilled models know 50 timesteps.
+  int64_t most_steps() const { return entry().name == "lcm" || entry().name == "tcd" ? 50 : 1000; }
+  /// Samplers that add noise, and look ahead of it or walk a part again.
+  bool goes_up() const {
+    const std::set<std::string_view> names{"restart", "dpm2_ancestral", "dpmpp_2s_ancestral", "dpm_fast"};
+    return names.contains(entry().name);
+  }
+  bool reads(std::string_view field) const {
+    return std::find(entry().fields.begin(), entry().fields.end(), field) != entry().fields.end();
+  }
   bool takes_sample_prediction() const { return entry().name != "pndm" && entry().name != "euler_ancestral"; }
 };
 
@@ -139,12 +154,21 @@ at::Tensor run_with_crude_model(const SchedulerEntry& entry, const std::vector<u
   const NoiseSource noise = NoiseSource::seeded(seeds);
   at::Tensor sample =
       noise.draw({static_cast<int64_t>(seeds.size()), 4, 8, 8}) * scheduler->init_noise_sigma();
-  for (size_t i = 0; i < scheduler->timesteps().size(); ++i)
-    sample = scheduler->step(scheduler->scale_model_input(sample, i).tanh() * 0.7, i, sample, noise);
+  for (size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    const at::Tensor output = scheduler->scale_model_input(sample, i).tanh() * 0.7;
+    if (scheduler->reads_unconditional()) scheduler->set_unconditional(output * 0.5);
+    sample = scheduler->step(output, i, sample, noise);
+  }
   return sample;
 }
 
 TEST_P(EveryScheduler, MakesEachPictureOfABatchAsIfAlone) {
+  if (entry()
+          .one_picture_a_batch) {  // its steps depend on the whole batch, which the engine therefore makes one
+    EXPECT_FALSE(
+        at::equal(run_with_crude_model(entry(), {5, 6}).narrow(0, 1, 1), run_with_crude_model(entry(), {6})));
+    return;
+  }
   const at::Tensor batch = run_with_crude_model(entry(), {5, 6, 7});
   EXPECT_TRUE(at::equal(batch.narrow(0, 1, 1), run_with_crude_model(entry(), {6})));
   EXPECT_FALSE(at::equal(batch.narrow(0, 0, 1), batch.narrow(0, 1, 1)));
@@ -153,17 +177,22 @@ TEST_P(EveryScheduler, MakesEachPictureOfABatchAsIfAlone) {
 TEST_P(EveryScheduler, AsksAtFallingTimestepsInEverySpacing) {
   for (const char* spacing : {"linspace", "leading", "trailing"})
     for (int64_t steps : {4, 10, 61, 500}) {
+      if (steps > most_steps()) continue;
       const auto scheduler =
           make(entry(), sd15(R"({"timestep_spacing": ")" + std::string(spacing) + "\"}"), steps);
       const auto& t = scheduler->timesteps();
       ASSERT_FALSE(t.empty());
-      EXPECT_TRUE(std::is_sorted(t.rbegin(), t.rend())) << spacing << ' ' << steps;
+      if (!goes_up()) EXPECT_TRUE(std::is_sorted(t.rbegin(), t.rend())) << spacing << ' ' << steps;
       EXPECT_GE(t.back(), 0);
       EXPECT_LE(t.front(), 999);
     }
 }
 
 TEST_P(EveryScheduler, StaysInsideItsTablesInARunOfOneStep) {
+  if (entry().one_picture_a_batch) {
+    EXPECT_EQ(code_of([&] { make(entry(), sd15(), 1); }), ErrorCode::InvalidArgument);
+    return;
+  }
   for (const char* spacing : {"linspace", "leading", "trailing"}) {
     const auto scheduler = make(entry(), sd15(R"({"timestep_spacing": ")" + std::string(spacing) + "\"}"), 1);
     ASSERT_EQ(scheduler->timesteps().size(), 1u);
@@ -177,6 +206,7 @@ TEST_P(EveryScheduler, KeepsTheShapeOfTheSampleAndRefusesAnother) {
   const std::vector<uint64_t> seeds{1, 2};
   const NoiseSource noise = NoiseSource::seeded(seeds);
   const at::Tensor sample = noise.draw({2, 4, 3, 5});
+  if (scheduler->reads_unconditional()) scheduler->set_unconditional(sample);
   EXPECT_EQ(scheduler->step(sample, 0, sample, noise).sizes(), sample.sizes());
   EXPECT_EQ(code_of([&] {
               scheduler->step(noise.draw({2, 8, 3, 5}), 0, sample, noise);
@@ -211,6 +241,7 @@ TEST_P(EveryScheduler, NamesTheFieldThatIsWrong) {
       {R"({"trained_betas": []})", "trained_betas", ErrorCode::BadFile},
   };
   for (const Bad& bad : kBad) {
+    if (!reads(bad.field)) continue;
     std::string message;
     EXPECT_EQ(code_of([&] { make(entry(), sd15(bad.more), 10); }, &message), bad.code) << bad.more;
     EXPECT_THAT(message, HasSubstr(bad.field));
@@ -220,7 +251,7 @@ TEST_P(EveryScheduler, NamesTheFieldThatIsWrong) {
 
 TEST_P(EveryScheduler, HasASourceAndReadsEveryFieldOfItsRow) {
   EXPECT_FALSE(entry().source.empty());
-  EXPECT_TRUE(entry().class_name.ends_with("Scheduler"));
+  EXPECT_TRUE(entry().class_name.empty() || entry().class_name.ends_with("Scheduler"));
   const std::set<std::string_view> once(entry().fields.begin(), entry().fields.end());
   EXPECT_EQ(once.size(), entry().fields.size());
 }

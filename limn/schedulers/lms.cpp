@@ -42,7 +42,8 @@ at::Tensor Lms::step(const at::Tensor& model_output, size_t i, const at::Tensor&
 
   // A run that starts late has fewer derivatives than nodes; diffusers leaves their terms out.
   std::vector<double> nodes;
-  for (size_t k = 0; k < std::min(i + 1, kOrder); ++k) nodes.push_back(sigmas()[i - k]);
+  const size_t known = follows_levels() ? derivatives_.size() : i + 1;  // k-diffusion's way, diffusers' way
+  for (size_t k = 0; k < std::min(known, kOrder); ++k) nodes.push_back(sigmas()[i - k]);
   at::Tensor change;
   for (size_t k = 0; k < std::min(nodes.size(), derivatives_.size()); ++k) {
     const at::Tensor term = integrated_lagrange(nodes, k, sigma, sigmas().at(i + 1)) * derivatives_[k];

@@ -24,7 +24,13 @@ class Lms : public SigmaScheduler {
                                                  "timestep_spacing",
                                                  "steps_offset",
                                                  "sigma_min",
-                                                 "sigma_max"};
+                                                 "sigma_max",
+                                                 "sigma_schedule",
+                                                 "sigmas",
+                                                 "rho",
+                                                 "discard_next_to_last_sigma",
+                                                 "init_noise",
+                                                 "sigma_data"};
   Lms(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

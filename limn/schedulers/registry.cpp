@@ -11,9 +11,12 @@
 #include "limn/schedulers/euler.h"
 #include "limn/schedulers/euler_ancestral.h"
 #include "limn/schedulers/heun.h"
+#include "limn/schedulers/lcm.h"
 #include "limn/schedulers/lms.h"
 #include "limn/schedulers/pndm.h"
+#include "limn/schedulers/sampler_scheduler.h"
 #include "limn/schedulers/scheduler.h"
+#include "limn/schedulers/tcd.h"
 #include "limn/schedulers/unipc.h"
 
 namespace limn::schedulers {
@@ -23,6 +26,24 @@ template <typename Algorithm>
 std::unique_ptr<Scheduler> make(const json::object& config, const RunSettings& settings,
                                 const std::string& where) {
   return std::make_unique<Algorithm>(Fields(config, where), settings);
+}
+
+/// A scheduler that is a sampler function.
+template <SamplerFunction function, NoiseKind noise = NoiseKind::Independent, int64_t calls = 1,
+          SamplerScheduler::Length length = SamplerScheduler::Length::OfSteps, bool unconditional = false>
+constexpr SchedulerEntry sampler(std::string_view name, std::string_view class_name,
+                                 std::string_view source) {
+  return {name,
+          class_name,
+          source,
+          kSamplerFields,
+          [](const json::object& config, const RunSettings& settings,
+             const std::string& where) -> std::unique_ptr<Scheduler> {
+            return std::make_unique<SamplerScheduler>(
+                Fields(config, where), settings,
+                SamplerScheduler::Options{function, calls, length, noise, unconditional});
+          },
+          length == SamplerScheduler::Length::Chosen};
 }
 
 template <typename Algorithm>
@@ -43,6 +64,34 @@ constexpr SchedulerEntry kSchedulers[] = {
                             "Lu et al. 2022 (DPM-Solver++), alg. 2"),
     row<UniPc>("unipc", "UniPCMultistepScheduler", "Zhao et al. 2023, alg. 1 and 2"),
     row<Deis>("deis", "DEISMultistepScheduler", "Zhang & Chen 2023, eq. 13 to 15"),
+    row<Lcm>("lcm", "LCMScheduler", "Luo et al. 2023, alg. 1"),
+    row<Tcd>("tcd", "TCDScheduler", "Zheng et al. 2024, alg. 4"),
+    sampler<sample_euler_edm>("euler_edm", "EDMEulerScheduler", "Karras et al. 2022, alg. 2 without churn"),
+    sampler<sample_dpmpp_2m>("k_dpmpp_2m", "EDMDPMSolverMultistepScheduler", "k-diffusion, sample_dpmpp_2m"),
+    sampler<sample_dpm_2, NoiseKind::Independent, 2>("dpm2", "KDPM2DiscreteScheduler",
+                                                     "k-diffusion, sample_dpm_2"),
+    sampler<sample_dpm_2_ancestral, NoiseKind::Independent, 2>(
+        "dpm2_ancestral", "KDPM2AncestralDiscreteScheduler", "k-diffusion, sample_dpm_2_ancestral"),
+    sampler<sample_dpmpp_2s_ancestral, NoiseKind::Independent, 2>("dpmpp_2s_ancestral", "",
+                                                                  "k-diffusion, sample_dpmpp_2s_ancestral"),
+    sampler<sample_dpmpp_sde, NoiseKind::Brownian, 2>("dpmpp_sde", "DPMSolverSDEScheduler",
+                                                      "k-diffusion, sample_dpmpp_sde"),
+    sampler<sample_dpmpp_2m_sde, NoiseKind::Brownian>("dpmpp_2m_sde", "",
+                                                      "k-diffusion, sample_dpmpp_2m_sde, midpoint"),
+    sampler<sample_dpmpp_2m_sde_heun, NoiseKind::Brownian>("dpmpp_2m_sde_heun", "",
+                                                           "k-diffusion, sample_dpmpp_2m_sde, heun"),
+    sampler<sample_dpmpp_3m_sde, NoiseKind::Brownian>("dpmpp_3m_sde", "", "k-diffusion, sample_dpmpp_3m_sde"),
+    sampler<sample_dpm_fast>("dpm_fast", "", "k-diffusion, sample_dpm_fast"),
+    sampler<sample_dpm_adaptive, NoiseKind::Independent, 1, SamplerScheduler::Length::Chosen>(
+        "dpm_adaptive", "", "k-diffusion, sample_dpm_adaptive"),
+    sampler<sample_restart>("restart", "", "Xu et al. 2023, alg. 1, as A1111 sets it"),
+    sampler<sample_lcm>("k_lcm", "", "Luo et al. 2023, alg. 1, on k-diffusion's levels"),
+    sampler<sample_euler_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps, true>(
+        "euler_cfg_pp", "", "Chung et al. 2024, alg. 2"),
+    sampler<sample_euler_ancestral_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps,
+            true>("euler_ancestral_cfg_pp", "", "Chung et al. 2024, alg. 2, ancestral"),
+    sampler<sample_dpmpp_2m_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps, true>(
+        "dpmpp_2m_cfg_pp", "", "Chung et al. 2024, on DPM-Solver++(2M)"),
 };
 
 constexpr ScheduleEntry kSchedules[] = {
@@ -53,6 +102,22 @@ constexpr ScheduleEntry kSchedules[] = {
     {"linspace", "Lin et al. 2023, table 2", "timestep_spacing", "\"linspace\""},
     {"leading", "Lin et al. 2023, table 2", "timestep_spacing", "\"leading\""},
     {"trailing", "Lin et al. 2023, table 2", "timestep_spacing", "\"trailing\""},
+    {"normal", "k-diffusion, get_sigmas", "sigma_schedule", "\"normal\""},
+    {"sgm_uniform", "Stability's generative-models", "sigma_schedule", "\"sgm_uniform\""},
+    {"simple", "ComfyUI", "sigma_schedule", "\"simple\""},
+    {"ddim_uniform", "ComfyUI", "sigma_schedule", "\"ddim_uniform\""},
+    {"k_karras", "Karras et al. 2022, eq. 5, over the model's whole range", "sigma_schedule", "\"karras\""},
+    {"k_exponential", "k-diffusion, over the model's whole range", "sigma_schedule", "\"exponential\""},
+    {"polyexponential", "k-diffusion, get_sigmas_polyexponential", "sigma_schedule", "\"polyexponential\""},
+    {"k_beta", "Lee et al. 2024, over timesteps (ComfyUI)", "sigma_schedule", "\"beta\""},
+    {"beta_linear", "Lee et al. 2024, over levels (A1111)", "sigma_schedule", "\"beta_linear\""},
+    {"kl_optimal", "Sabour et al. 2024 (ComfyUI)", "sigma_schedule", "\"kl_optimal\""},
+    {"kl_optimal_a1111", "Sabour et al. 2024 (A1111)", "sigma_schedule", "\"kl_optimal_a1111\""},
+    {"align_your_steps", "Sabour et al. 2024", "sigma_schedule", "\"align_your_steps\""},
+    {"align_your_steps_xl", "Sabour et al. 2024", "sigma_schedule", "\"align_your_steps_xl\""},
+    {"gits", "Chen et al. 2024", "sigma_schedule", "\"gits\""},
+    {"gits_xl", "Chen et al. 2024", "sigma_schedule", "\"gits_xl\""},
+    {"turbo", "Sauer et al. 2023", "sigma_schedule", "\"turbo\""},
     {"zero_snr", "Lin et al. 2023, alg. 1", "rescale_betas_zero_snr", "true"},
 };
 

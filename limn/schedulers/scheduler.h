@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "limn/base/json.h"
+#include "limn/schedulers/noise_source.h"
 
 namespace limn::schedulers {
 
@@ -19,22 +20,6 @@ namespace limn::schedulers {
 enum class Prediction { Epsilon, VPrediction, Sample };
 Prediction prediction_of(std::string_view diffusers_name);  // "epsilon", "v_prediction", "sample"
 std::string_view name_of(Prediction prediction);
-
-/// Standard normal noise for a batch, each picture from its own generator, as diffusers' randn_tensor draws
-/// from a list of generators. One thread at a time.
-class NoiseSource {
- public:
-  explicit NoiseSource(std::vector<at::Generator> generators) : generators_(std::move(generators)) {}
-  /// A CPU generator seeded with each of `seeds`, as torch.Generator().manual_seed(seed).
-  static NoiseSource seeded(std::span<const uint64_t> seeds);
-
-  /// @param shape  [batch, …]; batch must equal the number of generators
-  /// @return       float32 on the CPU
-  at::Tensor draw(at::IntArrayRef shape) const;
-
- private:
-  std::vector<at::Generator> generators_;
-};
 
 /// What one run asks for; a plain value.
 struct RunSettings {
@@ -52,6 +37,8 @@ class Scheduler {
   virtual const std::vector<double>& timesteps() const = 0;
   /// Model calls per step of the schedule: 2 for Heun, else 1 (diffusers' `order`).
   virtual int64_t order() const { return 1; }
+  /// Called once before anything below when a run does not start at timesteps()[0] (image to image).
+  virtual void begin_at(size_t i) {}
   /// The standard deviation to scale initial unit noise by.
   virtual double init_noise_sigma() const = 0;
 

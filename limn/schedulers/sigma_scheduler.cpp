@@ -10,6 +10,7 @@
 
 #include "limn/base/error.h"
 #include "limn/schedulers/alpha_scheduler.h"
+#include "limn/schedulers/level_schedule.h"
 
 namespace limn::schedulers {
 namespace {
@@ -36,13 +37,32 @@ SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings
                                const SigmaDefaults& defaults)
     : schedule_(read_noise_schedule(config, defaults.noise)),
       spacing_(read_timestep_spacing(config, "linspace")),
-      prediction_(read_prediction(config, defaults.predictions)) {
+      prediction_(read_prediction(config, defaults.predictions)),
+      table_(schedule_.sigmas()),
+      sigma_data_(config.optional_number("sigma_data")) {
+  if (sigma_data_ && !(*sigma_data_ > 0))
+    throw Error(ErrorCode::BadFile, config.where() + ": sigma_data", "expected a number above 0");
+  if (defaults.reads_sigma_schedule) {
+    if (const auto levels =
+            read_level_schedule(config, table_, sigma_data_.has_value(), settings.num_inference_steps)) {
+      std::vector<double> timesteps;
+      for (size_t i = 0; i + 1 < levels->sigmas.size(); ++i)
+        timesteps.push_back(timestep_of(levels->sigmas[i]));
+      init_noise_sigma_ = levels->init_noise_sigma;
+      set_tables(std::move(timesteps), {levels->sigmas.begin(), levels->sigmas.end()});
+      return;
+    }
+  }
+  read_levels(config, settings, defaults);
+}
+
+void SigmaScheduler::read_levels(const Fields& config, const RunSettings& settings,
+                                 const SigmaDefaults& defaults) {
   const int64_t count = settings.num_inference_steps;
   std::vector<double> timesteps = timesteps_to_zero(spacing_, schedule_.num_train_timesteps(), count);
   for (double& timestep : timesteps) timestep = static_cast<float>(timestep);
 
-  const SigmaTable table(schedule_.sigmas());
-  std::vector<double> sigmas = run_sigmas(config, defaults.reads_interpolation, table, timesteps, count);
+  std::vector<double> sigmas = run_sigmas(config, defaults.reads_interpolation, table_, timesteps, count);
   const SigmaSpacing spacing =
       defaults.reads_sigma_spacing ? read_sigma_spacing(config) : SigmaSpacing::Timesteps;
   if (spacing != SigmaSpacing::Timesteps) {
@@ -51,11 +71,21 @@ SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings
       range = read_sigma_range(config, range);
     sigmas = spaced_sigmas(spacing, range, count);
     timesteps.clear();
-    for (double sigma : sigmas) timesteps.push_back(static_cast<float>(table.timestep_of(sigma)));
+    for (double sigma : sigmas) timesteps.push_back(static_cast<float>(table_.timestep_of(sigma)));
   }
   const bool ends_at_least = defaults.reads_final_sigmas_type &&
                              config.one_of("final_sigmas_type", "zero", {"zero", "sigma_min"}) == "sigma_min";
-  set_tables(std::move(timesteps), with_final(sigmas, ends_at_least ? table.sigmas().front() : 0.0));
+  set_tables(std::move(timesteps), with_final(sigmas, ends_at_least ? table_.sigmas().front() : 0.0));
+}
+
+double SigmaScheduler::timestep_of(double sigma) const {
+  if (sigma_data_) return 0.25 * std::log(static_cast<float>(sigma));
+  return static_cast<float>(table_.timestep_of(sigma));
+}
+
+void SigmaScheduler::append_call(double sigma) {
+  timesteps_.push_back(timestep_of(sigma));
+  sigmas_.insert(sigmas_.end() - 1, static_cast<float>(sigma));
 }
 
 void SigmaScheduler::set_tables(std::vector<double> timesteps, std::vector<float> sigmas) {
@@ -65,13 +95,19 @@ void SigmaScheduler::set_tables(std::vector<double> timesteps, std::vector<float
 }
 
 double SigmaScheduler::init_noise_sigma() const {
+  if (init_noise_sigma_) return *init_noise_sigma_;
   const float most = *std::max_element(sigmas_.begin(), sigmas_.end());
   return spacing_.name == "leading" ? std::sqrt(most * most + 1.0f) : most;
 }
 
+at::Tensor SigmaScheduler::scaled_input(const at::Tensor& sample, double level) const {
+  const auto sigma = static_cast<float>(level);
+  const auto data = static_cast<float>(sigma_data_.value_or(1.0));
+  return sample / std::sqrt(sigma * sigma + data * data);
+}
+
 at::Tensor SigmaScheduler::scale_model_input(const at::Tensor& sample, size_t i) const {
-  const float sigma = sigmas_.at(i);
-  return sample / std::sqrt(sigma * sigma + 1.0f);
+  return scaled_input(sample, sigmas_.at(i));
 }
 
 at::Tensor SigmaScheduler::add_noise(const at::Tensor& original, const at::Tensor& noise, size_t i) const {
@@ -80,6 +116,11 @@ at::Tensor SigmaScheduler::add_noise(const at::Tensor& original, const at::Tenso
 
 at::Tensor SigmaScheduler::to_original(const at::Tensor& model_output, const at::Tensor& sample,
                                        float sigma) const {
+  if (sigma_data_) {  // Karras et al. 2022, table 1, "EDM"; for v-prediction as CosXL has it
+    const double data = *sigma_data_, all = sigma * sigma + data * data;
+    const double out = sigma * data / std::sqrt(all) * (prediction_ == Prediction::VPrediction ? -1 : 1);
+    return data * data / all * sample + out * model_output;
+  }
   if (prediction_ == Prediction::Sample) return model_output;
   if (prediction_ == Prediction::Epsilon) return sample - sigma * model_output;
   const float variance = sigma * sigma + 1.0f;

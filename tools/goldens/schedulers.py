@@ -49,6 +49,8 @@ MULTISTEP = [
     {"lower_order_final": False, **SIGMA_MIN}, V, X0, {"solver_order": 3, **V}, THRESHOLD, {**THRESHOLD, **V},
     *SIGMAS, *SIGMAS_MORE, {**KARRAS, **COSINE}]
 
+EDM = [{"sigma_data": 0.5}, {"sigma_data": 0.5, **V}, {"sigma_data": 1.0}]
+
 CLASSES = {
     "DDIMScheduler": (NO_CLIP, [
         *COMMON, V, X0, CLIP, {**CLIP, **V}, {**CLIP, **X0}, THRESHOLD, {**THRESHOLD, **CLIP}, ZERO_SNR,
@@ -86,6 +88,19 @@ CLASSES = {
     "DEISMultistepScheduler": ({}, [
         *COMMON, *(m for m in MULTISTEP if "final_sigmas_type" not in m),
         {"lower_order_final": False}, {"solver_order": 3, "lower_order_final": False}, {"algorithm_type": "dpmsolver++"}]),
+    "LCMScheduler": (NO_CLIP, [
+        {}, COSINE, LINEAR, V, X0, CLIP, {**CLIP, **V}, THRESHOLD, {"timestep_scaling": 5.0},
+        {"original_inference_steps": 100}, {"rescale_betas_zero_snr": True, **V}, {"beta_end": 0.011}]),
+    "TCDScheduler": (NO_CLIP, [
+        {}, COSINE, LINEAR, V, X0, {"original_inference_steps": 100}, {"rescale_betas_zero_snr": True, **V},
+        {"beta_end": 0.011}]),
+    "KDPM2DiscreteScheduler": ({}, [*COMMON, V, *SIGMAS, *SIGMAS_MORE]),
+    "EDMEulerScheduler": ({}, [
+        *EDM, {"sigma_schedule": "exponential", "sigma_data": 1.0, "sigma_max": 120.0, **V}, SIGMA_MIN,
+        {"rho": 5.0}, {"sigma_min": 0.01, "sigma_max": 20.0}, {"sigma_schedule": "exponential", **SIGMA_MIN}]),
+    "EDMDPMSolverMultistepScheduler": ({}, [
+        *EDM, {"sigma_schedule": "exponential", "sigma_data": 1.0, "sigma_max": 120.0, **V}, {"rho": 5.0},
+        {"sigma_min": 0.01, "sigma_max": 20.0}, {"rho": 9.0}, {"sigma_min": 0.01, **V}]),
 }
 
 
@@ -123,8 +138,11 @@ def run(case, shared):
         sample = scheduler.add_noise(original, noise, timesteps[:1].repeat(2))
     tensors["start"] = sample
     extra = {}
-    if case["class"] in ("DDIMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"):
+    if case["class"] in ("DDIMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
+                         "LCMScheduler", "TCDScheduler"):
         extra["generator"] = [torch.Generator().manual_seed(s) for s in NOISE_SEEDS]
+    if case["class"] == "TCDScheduler":
+        extra["eta"] = case.get("eta", 0.0)
     if "eta" in case:
         extra["eta"] = case["eta"]
     samples = []
@@ -140,7 +158,9 @@ def run(case, shared):
 
 def cases():
     for class_name, (base, variants) in CLASSES.items():
-        order = 2 if class_name.startswith("Heun") else 1
+        order = 2 if class_name.startswith(("Heun", "KDPM2")) else 1
+        if class_name.startswith("EDM"):
+            base = {**base, "sigma_data": 0.5}
         def case(config, steps, begin=0, **more):
             return {"class": class_name, "config": {**SD, **base, **config}, "steps": steps, "begin": begin, **more}
         for variant in variants:
@@ -150,6 +170,9 @@ def cases():
         for begin in (3, 6, 9):
             yield case({}, 10, begin * order)
         yield case(TRAILING, 20, 13 * order)
+        if class_name.startswith("TCD"):
+            for eta in (0.3, 1.0):
+                yield case({}, 8, eta=eta)
         if class_name.startswith("DDIM"):
             for eta in (0.5, 1.0):
                 yield case({}, 10, eta=eta)
