@@ -72,7 +72,10 @@ TEST_P(MatchesKDiffusion, InEveryCallAndInTheFinalSample) {
     const auto call = static_cast<int64_t>(i - first);
     ASSERT_LT(call, calls.size(0));
     const double sigma = calls[call].item<double>();
-    EXPECT_NEAR(scheduler->add_noise(0 * one, one, i).item<double>(), sigma, 2e-5 * sigma) << "call " << call;
+    // Where the sampler chooses its steps by the error of the last, rounding adds up.
+    const double levels = entry.one_picture_a_batch ? 1e-4 : 2e-5;
+    EXPECT_NEAR(scheduler->add_noise(0 * one, one, i).item<double>(), sigma, levels * sigma)
+        << "call " << call;
     // A sampler that looks at its own error needs a model that hangs on the sample.
     const at::Tensor output = entry.one_picture_a_batch ? scheduler->scale_model_input(sample, i).tanh() * 0.7
                                                         : outputs[call % outputs.size(0)];

@@ -23,7 +23,9 @@ AncestralStep ancestral_step(double sigma, double sigma_next, double eta) {
 
 SamplerScheduler::SamplerScheduler(const Fields& config, const RunSettings& settings, const Options& options)
     : SigmaScheduler(config, settings,
-                     {.noise = {.zero_snr = ZeroSnr::Finite}, .reads_final_sigmas_type = true}),
+                     {.noise = {.zero_snr = ZeroSnr::Finite},
+                      .reads_final_sigmas_type = true,
+                      .rounds_timesteps = true}),
       options_(options),
       eta_(config.number("eta", 1)) {
   if (!(eta_ >= 0 && eta_ <= 1))

@@ -70,8 +70,12 @@ void SigmaScheduler::read_levels(const Fields& config, const RunSettings& settin
     if (spacing != SigmaSpacing::Karras || defaults.karras_reads_range)
       range = read_sigma_range(config, range);
     sigmas = spaced_sigmas(spacing, range, count);
+    const bool rounds = defaults.rounds_timesteps && spacing == SigmaSpacing::Karras;
     timesteps.clear();
-    for (double sigma : sigmas) timesteps.push_back(static_cast<float>(table_.timestep_of(sigma)));
+    for (double sigma : sigmas) {
+      const double timestep = table_.timestep_of(sigma);
+      timesteps.push_back(static_cast<float>(rounds ? std::nearbyint(timestep) : timestep));
+    }
   }
   const bool ends_at_least = defaults.reads_final_sigmas_type &&
                              config.one_of("final_sigmas_type", "zero", {"zero", "sigma_min"}) == "sigma_min";

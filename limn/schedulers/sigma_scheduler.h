@@ -18,6 +18,7 @@ struct SigmaDefaults {
   bool karras_reads_range = true;    // sigma_min and sigma_max hold for Karras, too
   bool reads_interpolation = false;  // interpolation_type
   bool reads_final_sigmas_type = false;
+  bool rounds_timesteps = false;     // of converted levels
   bool reads_sigma_schedule = true;  // sigma_schedule, sigmas and what goes with them: see level_schedule.h
   std::initializer_list<std::string_view> predictions = {"epsilon", "v_prediction", "sample"};
 };

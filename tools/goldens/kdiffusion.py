@@ -241,7 +241,7 @@ def main():
     for name, (run, kind) in SAMPLERS.items():
         for schedule, steps, prediction, begin in [
                 ("karras", 10, "epsilon", 0), ("karras", 25, "v_prediction", 0), ("normal", 5, "epsilon", 0),
-                ("exponential", 40, "epsilon", 0), ("karras", 3, "epsilon", 0), ("karras", 12, "epsilon", 5)]:
+                ("exponential", 40, "epsilon", 0), ("karras", 4, "epsilon", 0), ("karras", 12, "epsilon", 5)]:
             sigmas = SCHEDULES[schedule](steps).float()
             model = Model(outputs, prediction, name == "dpm_adaptive")
             noise = noise_of(kind, start, sigmas)
