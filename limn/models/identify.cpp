@@ -255,7 +255,9 @@ Identity identify(const fs::path& path) {
 
 void judge(Identity& identity) {
   constexpr std::string_view kVariants[] = {"", "inpaint", "instruct-pix2pix", "lcm", "zero-snr"};
-  constexpr std::string_view kPredictions[] = {"epsilon", "v_prediction", "edm", "edm v_prediction"};
+  // What no file says is as in the family's published models, unless the user says it.
+  constexpr std::string_view kPredictions[] = {"epsilon", "v_prediction", "edm", "edm v_prediction",
+                                               "unknown"};
   const Family* family = try_find_named(families(), identity.family);
   if (identity.kind == "unknown")
     identity.why_not = "no rule knows its tensors";

@@ -21,6 +21,7 @@ export OMP_NUM_THREADS=1  # sums in one order
 make_golden() { echo "limn: tools/goldens/$1"; $python "tools/goldens/$@"; }
 make_golden tokens.py .
 make_golden keys.py
+make_golden open_clip.py .
 make_golden weights.py
 make_golden schedulers.py
 make_golden kdiffusion.py
