@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/pipelines/conditioning.h"
 
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
@@ -14,36 +19,70 @@ namespace {
 constexpr int64_t kLeftOutInXl = 1;
 
 at::Tensor ids_of(const text::CLIPTokenizer& tokenizer, const std::string& text, const std::string& field,
-                  const at::Device& device, std::vector<std::string>& warnings) {
+                  std::vector<std::string>& warnings) {
   const auto padded = tokenizer.encode_padded(text);
   if (!padded.dropped.empty()) {
     std::string warning = field;
     warning.append(": CLIP reads at most ").append(std::to_string(tokenizer.max_length() - 2));
     warnings.push_back(warning.append(" tokens; left out: \"").append(padded.dropped).append("\""));
   }
-  return at::tensor(padded.ids, at::kLong).unsqueeze(0).to(device);
+  return at::tensor(padded.ids, at::kLong).unsqueeze(0);
 }
 
-/// One text through all encoders.
-Conditioning encode(const models::Model& model, const std::string& text, const std::string& text_2,
-                    const std::string& field, int64_t clip_skip, std::vector<std::string>& warnings) {
+/// One of a model's text encoders, as a language needs it.
+struct Encoder {
+  const text::CLIPTokenizer& tokenizer;
+  std::function<text::TextEncoding(const at::Tensor& ids)> run;
+};
+
+std::vector<Encoder> encoders_of(const models::Model& model, int64_t clip_skip) {
   const at::Device device = model.loaded_as.device;
-  if (!model.is_xl())
-    return {model.text_encoder->forward(ids_of(model.tokenizer, text, field, device, warnings), clip_skip),
-            {},
-            {}};
-  std::vector<at::Tensor> states;
+  std::vector<Encoder> out;
+  if (!model.is_xl()) {
+    out.push_back({model.tokenizer, [&model, device, clip_skip](const at::Tensor& ids) {
+                     return text::TextEncoding{model.text_encoder->forward(ids.to(device), clip_skip), {}};
+                   }});
+    return out;
+  }
+  const int64_t left_out = clip_skip + kLeftOutInXl;
   if (model.text_encoder)
-    states.push_back(model.text_encoder->hidden_states(ids_of(model.tokenizer, text, field, device, warnings),
-                                                       clip_skip + kLeftOutInXl));
-  const bool same = text_2.empty() || text_2 == text;
-  std::vector<std::string> said_already;
-  const auto second = model.text_encoder_2->states(
-      ids_of(*model.tokenizer_2, same ? text : text_2, same ? field : field + "_2", device,
-             same && model.text_encoder ? said_already : warnings),
-      clip_skip + kLeftOutInXl);
-  states.push_back(second.hidden_states);
-  return {at::cat(states, -1), second.text_embeds, {}};
+    out.push_back(
+        {model.tokenizer, [&model, device, left_out](const at::Tensor& ids) {
+           return text::TextEncoding{model.text_encoder->hidden_states(ids.to(device), left_out), {}};
+         }});
+  out.push_back({*model.tokenizer_2, [&model, device, left_out](const at::Tensor& ids) {
+                   const auto made = model.text_encoder_2->states(ids.to(device), left_out);
+                   return text::TextEncoding{made.hidden_states, made.text_embeds};
+                 }});
+  return out;
+}
+
+/// A text and, for the last encoder, another one, through all encoders.
+Conditioning encode(const models::Model& model, const Prompts& p, const std::string& text,
+                    const std::string& text_2, const std::string& field, int64_t clip_skip,
+                    std::vector<std::string>& warnings) {
+  const auto encoders = encoders_of(model, clip_skip);
+  std::vector<at::Tensor> states;
+  Conditioning out;
+  for (size_t i = 0; i < encoders.size(); ++i) {
+    const bool second = i > 0 && !text_2.empty() && text_2 != text;
+    const std::string& own =
+        second || (encoders.size() == 1 && model.is_xl() && !text_2.empty()) ? text_2 : text;
+    std::vector<std::string> said_already;
+    text::TextEncoding made;
+    if (p.syntax == text::PromptSyntax::Plain)
+      made = encoders[i].run(ids_of(encoders[i].tokenizer, own, second ? field + "_2" : field,
+                                    i > 0 && !second ? said_already : warnings));
+    else
+      made = encode_weighted(own, p.syntax, p.emphasis, encoders[i].tokenizer, encoders[i].run);
+    states.push_back(made.hidden_states);
+    if (made.text_embeds.defined()) out.text_embeds = made.text_embeds;
+  }
+  int64_t tokens = states.front().size(1);
+  for (const at::Tensor& state : states) tokens = std::min(tokens, state.size(1));
+  for (at::Tensor& state : states) state = state.slice(1, 0, tokens);
+  out.hidden_states = states.size() == 1 ? states.front() : at::cat(states, -1);
+  return out;
 }
 
 at::Tensor time_ids(const MicroConditioning::Size& original, const MicroConditioning::Size& crop,
@@ -64,9 +103,10 @@ void add_time_ids(const models::Model& model, const MicroConditioning& sizes, in
   const MicroConditioning::Size original = sizes.original_size.value_or(own),
                                 target = sizes.target_size.value_or(own);
   const bool scored = model.checkpoint.requires_aesthetics_score;
-  out.positive.time_ids = time_ids(original, sizes.crops_coords_top_left, target,
-                                   scored ? std::optional(sizes.aesthetic_score) : std::nullopt)
-                              .to(model.loaded_as.device);
+  const at::Tensor positive = time_ids(original, sizes.crops_coords_top_left, target,
+                                       scored ? std::optional(sizes.aesthetic_score) : std::nullopt)
+                                  .to(model.loaded_as.device);
+  for (ComposedConditioning& composed : out.positive) composed.condition.time_ids = positive;
   if (!out.negative) return;
   if (scored)
     out.negative->time_ids =
@@ -78,7 +118,7 @@ void add_time_ids(const models::Model& model, const MicroConditioning& sizes, in
                                       *sizes.negative_target_size, {})
                                  .to(model.loaded_as.device);
   else
-    out.negative->time_ids = out.positive.time_ids;
+    out.negative->time_ids = positive;
 }
 
 void check_time_ids(const models::Model& model, const Conditioning& of) {
@@ -91,26 +131,83 @@ void check_time_ids(const models::Model& model, const Conditioning& of) {
                 "requires_aesthetics_score in model_index.json may be wrong");
 }
 
+/// The text that holds at a model call.
+const std::string& text_at(const std::vector<text::ScheduledText>& schedule, int64_t call) {
+  for (const text::ScheduledText& entry : schedule)
+    if (call <= entry.until) return entry.text;
+  return schedule.back().text;
+}
+
+/// Texts that were encoded already, by what they say.
+class Encodings {
+ public:
+  Encodings(const models::Model& model, const Prompts& prompts, std::vector<std::string>& warnings)
+      : model_(model), prompts_(prompts), warnings_(warnings) {}
+
+  const Conditioning& positive(const std::string& text) {
+    return get("+" + text, [&] {
+      return encode(model_, prompts_, text, prompts_.prompt_2, "prompt", prompts_.clip_skip, warnings_);
+    });
+  }
+
+  const Conditioning& negative(const std::string& text, const Conditioning& like) {
+    const bool zeros = model_.is_xl() && text.empty() &&
+                       (prompts_.zeros_empty_negative ||
+                        (!prompts_.negative_prompt && model_.checkpoint.force_zeros_for_empty_prompt));
+    return get("-" + text, [&] {
+      if (zeros)
+        return Conditioning{at::zeros_like(like.hidden_states), at::zeros_like(like.text_embeds), {}};
+      // diffusers skips no layer here
+      return encode(model_, prompts_, text, prompts_.negative_prompt_2, "negative_prompt",
+                    prompts_.skips_negative ? prompts_.clip_skip : 0, warnings_);
+    });
+  }
+
+ private:
+  template <typename Make>
+  const Conditioning& get(const std::string& key, Make make) {
+    const auto found = known_.find(key);
+    return found != known_.end() ? found->second : known_.emplace(key, make()).first->second;
+  }
+  const models::Model& model_;
+  const Prompts& prompts_;
+  std::vector<std::string>& warnings_;
+  std::map<std::string, Conditioning> known_;
+};
+
 }  // namespace
 
-EncodedPrompts encode_prompts(const models::Model& model, const Prompts& p, const MicroConditioning& sizes,
-                              int64_t width, int64_t height, bool guided,
-                              std::vector<std::string>& warnings) {
-  EncodedPrompts out;
-  out.positive = encode(model, p.prompt, p.prompt_2, "prompt", p.clip_skip, warnings);
-  if (guided) {
-    const bool zeros = model.is_xl() && !p.negative_prompt && model.checkpoint.force_zeros_for_empty_prompt;
-    if (zeros)
-      out.negative = {
-          at::zeros_like(out.positive.hidden_states), at::zeros_like(out.positive.text_embeds), {}};
-    else  // diffusers skips no layer here
-      out.negative =
-          encode(model, p.negative_prompt.value_or(""), p.negative_prompt_2, "negative_prompt", 0, warnings);
+std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Prompts& p,
+                                           const MicroConditioning& sizes, int64_t width, int64_t height,
+                                           bool guided, int64_t calls, std::vector<std::string>& warnings) {
+  const bool composes = p.syntax == text::PromptSyntax::A1111;
+  std::vector<text::WeightedText> parts{{p.prompt, 1}};
+  if (composes) parts = text::split_a1111_and(p.prompt);
+  const std::string negative = p.negative_prompt.value_or("");
+  Encodings encodings(model, p, warnings);
+  std::set<int64_t> ends;
+  const auto schedule_of = [&](const std::string& text) {
+    const auto schedule = composes ? text::parse_a1111_schedule(text, {.steps = calls})
+                                   : std::vector<text::ScheduledText>{{calls, text}};
+    for (const text::ScheduledText& entry : schedule) ends.insert(entry.until);
+    return schedule;
+  };
+  std::vector<std::vector<text::ScheduledText>> schedules;
+  for (const text::WeightedText& part : parts) schedules.push_back(schedule_of(part.text));
+  const auto negatives = schedule_of(negative);
+
+  std::vector<EncodedPrompts> out;
+  for (const int64_t end : ends) {
+    EncodedPrompts& now = out.emplace_back();
+    now.until = end;
+    for (size_t i = 0; i < parts.size(); ++i)
+      now.positive.push_back({encodings.positive(text_at(schedules[i], end)), parts[i].weight});
+    if (guided) now.negative = encodings.negative(text_at(negatives, end), now.positive.front().condition);
+    if (!model.is_xl()) continue;
+    add_time_ids(model, sizes, width, height, now);
+    check_time_ids(model, now.positive.front().condition);
   }
-  if (model.is_xl()) {
-    add_time_ids(model, sizes, width, height, out);
-    check_time_ids(model, out.positive);
-  }
+  out.back().until = INT64_MAX;
   return out;
 }
 

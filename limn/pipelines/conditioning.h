@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "limn/models/model.h"
+#include "limn/text/prompt.h"
 
 namespace limn::pipelines {
 
@@ -22,6 +23,10 @@ struct Prompts {
   std::optional<std::string> negative_prompt;  // absent is not the same as empty: see encode_prompts
   std::string prompt_2, negative_prompt_2;     // for text_encoder_2 alone; empty: the same as for the first
   int64_t clip_skip = 0;                       // as diffusers counts: 0 uses all layers (XL: all but one)
+  text::PromptSyntax syntax = text::PromptSyntax::Plain;
+  text::Emphasis emphasis = text::Emphasis::Original;
+  bool skips_negative = false;        // clip_skip holds for the negative prompt, too (A1111, ComfyUI)
+  bool zeros_empty_negative = false;  // XL: an empty negative prompt is zeros, not only an absent one (A1111)
 };
 
 /// Sizes that Stable Diffusion XL is told (Podell et al. 2023, §2.2), pixels. What is absent is the picture's own size.
@@ -34,17 +39,27 @@ struct MicroConditioning {
   double aesthetic_score = 6.0, negative_aesthetic_score = 2.5;            // its refiner
 };
 
+/// One of the texts that a prompt is composed of.
+struct ComposedConditioning {
+  Conditioning condition;
+  double weight = 1;
+};
+
+/// What holds up to and including one model call, counted from 0.
 struct EncodedPrompts {
-  Conditioning positive;
-  std::optional<Conditioning> negative;  // with guidance
+  int64_t until = INT64_MAX;
+  std::vector<ComposedConditioning> positive;  // more than one with A1111's AND
+  std::optional<Conditioning> negative;        // with guidance
 };
 
 /// Texts and sizes as diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline encode them. An absent negative
 /// prompt of an XL model is zeros where its folder says force_zeros_for_empty_prompt.
 /// @param guided    whether the negative prompt is needed
+/// @param calls     model calls of the whole run, which A1111's prompt editing counts by
 /// @param warnings  gets what did not fit into 77 tokens
-EncodedPrompts encode_prompts(const models::Model& model, const Prompts& prompts,
-                              const MicroConditioning& sizes, int64_t width, int64_t height, bool guided,
-                              std::vector<std::string>& warnings);
+/// @return          one entry, or with prompt editing several, in order of `until`
+std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Prompts& prompts,
+                                           const MicroConditioning& sizes, int64_t width, int64_t height,
+                                           bool guided, int64_t calls, std::vector<std::string>& warnings);
 
 }  // namespace limn::pipelines

@@ -71,16 +71,16 @@ struct GuidedDenoiser::Plan {
   double pag_scale = 0;
 };
 
-GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, Branches branches,
+GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, std::vector<Branches> branches,
                                const Guidance& guidance, const NoiseLevels& levels,
                                const TiledDiffusion& tiling)
     : unet_(unet), branches_(std::move(branches)), guidance_(guidance), levels_(levels), tiling_(tiling) {
-  LIMN_CHECK(!branches_.positive.empty(), "a denoiser needs a prompt");
+  LIMN_CHECK(!branches_.empty() && !branches_.front().positive.empty(), "a denoiser needs a prompt");
 }
 
 GuidedDenoiser::Plan GuidedDenoiser::plan_of(double timestep, double progress, size_t step) const {
   Plan plan;
-  plan.guided = branches_.negative && progress >= guidance_.start && progress <= guidance_.end;
+  plan.guided = branches_.front().negative && progress >= guidance_.start && progress <= guidance_.end;
   if (plan.guided && guidance_.skip_below_sigma > 0 && step % 2 == 1 &&
       levels_.sigma(timestep) < guidance_.skip_below_sigma)
     plan.guided = false;
@@ -96,24 +96,27 @@ Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& la
                                    double progress, size_t step) const {
   const Plan plan = plan_of(timestep, progress, step);
   const bool fits = tiling_.tile <= 0 || std::max(input.size(2), input.size(3)) <= tiling_.tile;
-  return fits ? predict_whole(input, latents, timestep, plan) : predict_tiled(input, latents, timestep, plan);
+  const auto holds = std::ranges::find_if(
+      branches_, [&](const Branches& branches) { return static_cast<int64_t>(step) <= branches.until; });
+  const Branches& branches = holds == branches_.end() ? branches_.back() : *holds;
+  return fits ? predict_whole(input, latents, timestep, plan, branches)
+              : predict_tiled(input, latents, timestep, plan, branches);
 }
 
 Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                                         const Plan& plan) const {
+                                         const Plan& plan, const Branches& branches) const {
   Prediction sum{at::zeros_like(input), {}};
   at::Tensor weights = at::zeros({1, 1, input.size(2), input.size(3)}, input.options());
   for (const Tile& tile : tiles_of(input.size(2), input.size(3), tiling_.tile, tiling_.overlap)) {
     const auto cut = [&](const at::Tensor& whole) { return tile.of(whole); };
-    Branches parts = branches_;
+    Branches parts = branches;
     const auto cut_channels = [&](Branch& branch) {
       if (branch.channels.defined()) branch.channels = cut(branch.channels);
     };
     for (Branch& branch : parts.positive) cut_channels(branch);
     if (parts.negative) cut_channels(*parts.negative);
     if (parts.image_only) cut_channels(*parts.image_only);
-    const GuidedDenoiser part(unet_, std::move(parts), guidance_, levels_);
-    const Prediction made = part.predict_whole(cut(input), cut(latents), timestep, plan);
+    const Prediction made = predict_whole(cut(input), cut(latents), timestep, plan, parts);
     const at::Tensor weight = tile.weights(tiling_.overlap).to(input.options());
     cut(sum.guided).add_(made.guided * weight);
     cut(weights).add_(weight);
@@ -163,14 +166,14 @@ std::vector<at::Tensor> GuidedDenoiser::run(const at::Tensor& input, double time
 }
 
 Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                                         const Plan& plan) const {
+                                         const Plan& plan, const Branches& branches) const {
   std::vector<const Branch*> asked;
-  if (plan.guided) asked.push_back(&*branches_.negative);
-  if (plan.guided && branches_.image_only) asked.push_back(&*branches_.image_only);
+  if (plan.guided) asked.push_back(&*branches.negative);
+  if (plan.guided && branches.image_only) asked.push_back(&*branches.image_only);
   const size_t first_positive = asked.size();
-  for (const Branch& branch : branches_.positive) asked.push_back(&branch);
+  for (const Branch& branch : branches.positive) asked.push_back(&branch);
   const size_t perturbed = asked.size();
-  if (plan.pag_scale > 0) asked.push_back(&branches_.positive.front());
+  if (plan.pag_scale > 0) asked.push_back(&branches.positive.front());
 
   models::UNetControls controls;
   if (guidance_.freeu) controls.freeu = &*guidance_.freeu;
@@ -191,16 +194,16 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
   Prediction out{conditional, {}};
   if (plan.guided) {
     out.unconditional = made[0];
-    const at::Tensor& base = branches_.image_only ? made[1] : made[0];
+    const at::Tensor& base = branches.image_only ? made[1] : made[0];
     out.guided = made[0];
-    if (branches_.image_only) out.guided = out.guided + guidance_.image_scale * (made[1] - made[0]);
-    for (size_t i = 0; i < branches_.positive.size(); ++i)
+    if (branches.image_only) out.guided = out.guided + guidance_.image_scale * (made[1] - made[0]);
+    for (size_t i = 0; i < branches.positive.size(); ++i)
       out.guided =
-          out.guided + guidance_.scale * branches_.positive[i].weight * (made[first_positive + i] - base);
+          out.guided + guidance_.scale * branches.positive[i].weight * (made[first_positive + i] - base);
   }
   if (plan.pag_scale > 0) out.guided = out.guided + plan.pag_scale * (conditional - made[perturbed]);
   if (plan.attends_to_itself) {
-    const Branch& branch = plan.guided ? *branches_.negative : branches_.positive.front();
+    const Branch& branch = plan.guided ? *branches.negative : branches.positive.front();
     const at::Tensor& plain = made.front();
     out.guided = out.guided +
                  guidance_.sag_scale *

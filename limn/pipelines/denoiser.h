@@ -19,8 +19,9 @@ struct Branch {
       channels;  // [1 or batch, extra channels, h, w], beside the latents (inpainting, editing); may be undefined
 };
 
-/// All that one step's prediction is made of.
+/// All that a prediction is made of, up to and including one model call.
 struct Branches {
+  int64_t until = INT64_MAX;
   std::vector<Branch> positive;  // one or more
   std::optional<Branch> negative;
   std::optional<Branch> image_only;  // negative text with the picture: models that edit by instruction
@@ -49,12 +50,13 @@ struct NoiseLevels {
 /// The U-Net with everything that guides it, as one function of latents and time. One thread at a time.
 class GuidedDenoiser {
  public:
-  GuidedDenoiser(const models::UNet2DConditionModel& unet, Branches branches, const Guidance& guidance,
-                 const NoiseLevels& levels, const TiledDiffusion& tiling = {});
+  /// @param branches  in order of `until`; one or more
+  GuidedDenoiser(const models::UNet2DConditionModel& unet, std::vector<Branches> branches,
+                 const Guidance& guidance, const NoiseLevels& levels, const TiledDiffusion& tiling = {});
 
   /// @param input     what the scheduler made of `latents` for the model, float32 [batch, channels, h, w]
   /// @param progress  share of the run that is done, 0 to 1
-  /// @param step      0-based, for what happens every other step
+  /// @param step      0-based model call: for what happens every other time, and which branches hold
   Prediction predict(const at::Tensor& input, const at::Tensor& latents, double timestep, double progress,
                      size_t step) const;
 
@@ -62,9 +64,9 @@ class GuidedDenoiser {
   struct Plan;
   Plan plan_of(double timestep, double progress, size_t step) const;
   Prediction predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                           const Plan& plan) const;
+                           const Plan& plan, const Branches& branches) const;
   Prediction predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                           const Plan& plan) const;
+                           const Plan& plan, const Branches& branches) const;
   std::vector<at::Tensor> run(const at::Tensor& input, double timestep,
                               const std::vector<const Branch*>& branches,
                               const models::UNetControls& controls) const;
@@ -73,7 +75,7 @@ class GuidedDenoiser {
                                      double timestep, const Branch& branch) const;
 
   const models::UNet2DConditionModel& unet_;
-  Branches branches_;
+  std::vector<Branches> branches_;
   Guidance guidance_;
   NoiseLevels levels_;
   TiledDiffusion tiling_;

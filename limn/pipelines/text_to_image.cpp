@@ -88,7 +88,7 @@ void find_steps(Job& job) {
   if (args.denoising_start)
     job.first_step = calls_until(job.scheduler, *args.denoising_start);
   else if ((args.init_image && !job.edits()) || args.start_latents.defined())
-    job.first_step = first_step_of(args.strength, args.num_inference_steps, job.scheduler);
+    job.first_step = first_step_of(args.strength, args.num_inference_steps, job.scheduler, args.start_rule);
   if (args.denoising_end) job.last_step = calls_until(job.scheduler, *args.denoising_end);
   const size_t last = std::min(job.last_step, job.scheduler.timesteps().size());
   if (job.first_step < last) return;
@@ -111,7 +111,8 @@ at::Tensor drawn_latents(const Job& job, const at::Tensor& pixels) {
   const models::DiagonalGaussian posterior = vae.encode(pixels);
   std::vector<int64_t> sizes = posterior.mean.sizes().vec();
   sizes[0] = static_cast<int64_t>(job.args.seeds.size());
-  if (!posterior.logvar.defined()) return vae.scale(posterior.mean.expand(sizes)).to(at::kCPU, at::kFloat);
+  if (!posterior.logvar.defined() || job.args.encodes_mean)
+    return vae.scale(posterior.mean.expand(sizes)).to(at::kCPU, at::kFloat);
   const at::Tensor draw = job.noise.draw(sizes).to(posterior.mean.options());
   return vae.scale(posterior.sample(draw)).to(at::kCPU, at::kFloat);
 }
@@ -149,7 +150,10 @@ at::Tensor with_content(const Job& job, const Start& start, const at::Tensor& ma
 }
 
 at::Tensor unit_noise(const Job& job) {
-  return job.args.init_latents.defined() ? job.args.init_latents : job.noise.draw(job.latent_shape());
+  if (job.args.init_latents.defined()) return job.args.init_latents;
+  const NoiseRules& rules = job.args.noise;
+  return schedulers::initial_noise(job.noise, job.args.seeds, rules.generator, rules.variation,
+                                   job.latent_shape());
 }
 
 Start start_of(const Job& job) {
@@ -203,23 +207,23 @@ std::function<at::Tensor(const at::Tensor&, size_t)> keeper_of(const Job& job, c
   };
 }
 
-Branches branches_of(const Job& job, const EncodedPrompts& prompts) {
-  Branches out;
-  out.positive.push_back({prompts.positive});
-  if (prompts.negative) out.negative = Branch{*prompts.negative};
-  if (job.inpaints_with_channels()) {
-    out.positive[0].channels = inpainting_channels(job);
-    if (out.negative) out.negative->channels = out.positive[0].channels;
-  }
-  if (job.edits()) {  // Brooks et al. 2023: the picture's mean latents, not scaled
-    const at::Tensor picture =
-        job.model.vae->encode(pixels_of(job, *job.args.init_image)).mean.to(at::kCPU, at::kFloat);
-    out.positive[0].channels = picture;
-    if (out.negative) {
-      out.image_only = *out.negative;
-      out.image_only->channels = picture;
-      out.negative->channels = at::zeros_like(picture);
-    }
+/// The texts with the channels that the model wants beside the latents.
+std::vector<Branches> branches_of(const Job& job, const std::vector<EncodedPrompts>& prompts) {
+  at::Tensor channels;
+  if (job.inpaints_with_channels()) channels = inpainting_channels(job);
+  if (job.edits())  // Brooks et al. 2023: the picture's mean latents, not scaled
+    channels = job.model.vae->encode(pixels_of(job, *job.args.init_image)).mean.to(at::kCPU, at::kFloat);
+  std::vector<Branches> out;
+  for (const EncodedPrompts& entry : prompts) {
+    Branches& branches = out.emplace_back();
+    branches.until = entry.until;
+    for (const ComposedConditioning& part : entry.positive)
+      branches.positive.push_back({part.condition, part.weight, channels});
+    if (!entry.negative) continue;
+    branches.negative = Branch{*entry.negative, 1, channels};
+    if (!job.edits()) continue;
+    branches.image_only = branches.negative;
+    branches.negative->channels = at::zeros_like(channels);
   }
   return out;
 }
@@ -235,7 +239,14 @@ constexpr MaskedContentEntry kMaskedContents[] = {
 
 std::span<const MaskedContentEntry> masked_contents() { return kMaskedContents; }
 
-size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler) {
+size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler,
+                     StartRule rule) {
+  constexpr double kMostOfA1111 = 0.999;
+  if (rule == StartRule::A1111) {  // one step more than the share, so that the first level is noised to
+    const auto share =
+        static_cast<int64_t>(std::min(strength, kMostOfA1111) * static_cast<double>(num_inference_steps));
+    return static_cast<size_t>((num_inference_steps - share - 1) * scheduler.order());
+  }
   const auto steps = std::min(static_cast<int64_t>(static_cast<double>(num_inference_steps) * strength),
                               num_inference_steps);
   return static_cast<size_t>((num_inference_steps - steps) * scheduler.order());
@@ -245,14 +256,14 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                            const GenerateArgs& args) {
   Generated out;
   Stopwatch watch;
-  Job job{model, scheduler, args, schedulers::NoiseSource::seeded(args.seeds)};
+  Job job{model, scheduler, args, schedulers::NoiseSource::seeded(args.seeds, args.noise.generator)};
   check_inputs(job);
   find_steps(job);
 
   // A U-Net that is told the guidance scale needs no second half.
   const bool guided = args.guidance.is_on() && !model.unet->config().time_cond_proj_dim;
-  const EncodedPrompts prompts =
-      encode_prompts(model, args.prompts, args.sizes, args.width, args.height, guided, out.warnings);
+  const auto prompts = encode_prompts(model, args.prompts, args.sizes, args.width, args.height, guided,
+                                      args.num_inference_steps * scheduler.order(), out.warnings);
   if (!guided && args.prompts.negative_prompt && !args.prompts.negative_prompt->empty())
     out.warnings.push_back(args.guidance.is_on()
                                ? "negative_prompt: has no effect on a latent consistency model"
@@ -263,9 +274,13 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
   const Start start = start_of(job);
   const GuidedDenoiser denoiser(*model.unet, branches_of(job, prompts), args.guidance, args.levels,
                                 args.tiling);
+  const schedulers::NoiseSource steps_noise =
+      args.noise.seed_delta != 0 || args.noise.generator == schedulers::NoiseGenerator::Shared
+          ? job.noise.reseeded(args.noise.seed_delta)
+          : job.noise;
   DenoiseArgs run{.denoiser = denoiser,
                   .scheduler = scheduler,
-                  .noise = job.noise,
+                  .noise = steps_noise,
                   .first_step = job.first_step,
                   .last_step = job.last_step,
                   .stop = args.stop,

@@ -29,6 +29,16 @@ struct Inpainting {
   MaskedContent content = MaskedContent::Original;  // Fill is the caller's: it changes the picture
 };
 
+/// Where noise comes from.
+struct NoiseRules {
+  schedulers::NoiseGenerator generator = schedulers::NoiseGenerator::Cpu;
+  schedulers::NoiseVariation variation;
+  uint64_t seed_delta = 0;  // added to the seeds for the sampler's own noise (A1111's "ENSD")
+};
+
+/// How strength becomes a step to start at.
+enum class StartRule { Diffusers, A1111 };
+
 /// What is drawn: one prompt, one picture a seed, all in one batch.
 struct GenerateArgs {
   Prompts prompts;
@@ -45,7 +55,10 @@ struct GenerateArgs {
   /// another model left at that share of the noise levels. May be undefined.
   at::Tensor start_latents;
   std::optional<double> denoising_start, denoising_end;  // shares of the noise levels, 0 to 1
-  NoiseLevels levels;  // of the checkpoint; for self-attention guidance and skip_below_sigma
+  NoiseRules noise;
+  StartRule start_rule = StartRule::Diffusers;
+  bool encodes_mean = false;  // a picture's latents are the encoder's mean, not drawn
+  NoiseLevels levels;         // of the checkpoint; for self-attention guidance and skip_below_sigma
   TiledDiffusion tiling;
   std::stop_token stop;
   std::function<void(const Step&)> on_step;
@@ -67,6 +80,7 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                            const GenerateArgs& args);
 
 /// Step of the schedule at which image to image starts (diffusers' get_timesteps), in model calls.
-size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler);
+size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler,
+                     StartRule rule = StartRule::Diffusers);
 
 }  // namespace limn::pipelines
