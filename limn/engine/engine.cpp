@@ -131,7 +131,9 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
   const Run run = resolve(request, loaded);
   const double load_seconds = seconds_since(started);
 
-  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : kMostPerBatch;
+  // Pictures that share a generator are made together, others at most so many at once.
+  const bool shared = run.args.noise.generator == schedulers::NoiseGenerator::Shared;
+  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : shared ? run.count : kMostPerBatch;
   const int64_t batches = (run.count + most - 1) / most;
   std::optional<pipelines::LatentPreview> preview;
   std::vector<Picture> pictures;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "limn/base/named_table.h"
+#include "limn/engine/compat.h"
 #include "limn/image/unicode.h"
 #include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
@@ -40,6 +41,11 @@ template <auto Member>
 void set_integers(GenerateRequest& request, const json::value& value) {
   (request.*Member).clear();
   for (const json::value& item : value.as_array()) (request.*Member).push_back(item.as_int64());
+}
+
+template <auto Member>
+void set_unsigned(GenerateRequest& request, const json::value& value) {
+  request.*Member = value.to_number<uint64_t>();
 }
 
 constexpr double kMostLoraWeight = 100;
@@ -230,7 +236,9 @@ const RequestField kFields[] = {
      .set = set_integer<&R::count>},
     {.name = "clip_skip",
      .kind = FieldKind::Integer,
-     .help = "layers of the text encoder to leave out, as diffusers counts (default: 0)",
+     .help = "layers of the text encoder to leave out, as diffusers counts; with another compat, as that one "
+             "does "
+             "(default: 0)",
      .least = 0,
      .most = 255,
      .set = set_integer<&R::clip_skip>},
@@ -372,8 +380,41 @@ const RequestField kFields[] = {
     {.name = "compat",
      .kind = FieldKind::Text,
      .help = "whose conventions to follow (default: diffusers)",
-     .choices = [] { return std::string("diffusers"); },
+     .choices = [] { return names_of(compats()); },
      .set = set_text<&R::compat>},
+    {.name = "prompt_syntax",
+     .kind = FieldKind::Text,
+     .help = "language of the prompts (default: as compat has it; diffusers: plain)",
+     .choices = [] { return names_of(text::prompt_syntaxes()); },
+     .set = set_text<&R::prompt_syntax>},
+    {.name = "emphasis",
+     .kind = FieldKind::Text,
+     .help = "how weights of A1111's language count (default: original)",
+     .choices = [] { return names_of(text::emphases()); },
+     .set = set_text<&R::emphasis>},
+    {.name = "noise",
+     .kind = FieldKind::Text,
+     .help = "who makes random numbers (default: as compat has it; diffusers: cpu)",
+     .choices = [] { return names_of(schedulers::noise_generators()); },
+     .set = set_text<&R::noise>},
+    {.name = "variation_seed",
+     .kind = FieldKind::Seed,
+     .help = "a second seed whose noise is mixed in; picture i has variation_seed + i (default: 0)",
+     .set = set_unsigned<&R::variation_seed>},
+    {.name = "variation_strength",
+     .kind = FieldKind::Number,
+     .help = "how much of it, 0 to 1 (default: 0)",
+     .least = 0,
+     .most = 1,
+     .set = set_number<&R::variation_strength>},
+    {.name = "seed_resize",
+     .kind = FieldKind::Size,
+     .help = "WIDTHxHEIGHT at which the seed's noise was drawn first, to keep its composition (A1111)",
+     .set = set_size<&R::seed_resize>},
+    {.name = "eta_noise_seed_delta",
+     .kind = FieldKind::Seed,
+     .help = "added to the seeds for the sampler's own noise (A1111's ENSD; default: 0)",
+     .set = set_unsigned<&R::eta_noise_seed_delta>},
     {.name = "device",
      .kind = FieldKind::Text,
      .help = "cpu, cuda or cuda:N (default: cpu)",

@@ -58,7 +58,12 @@ struct GenerateRequest {
   std::optional<int64_t> hires_steps;
   std::string hires_upscaler = "latent";
   std::string seamless = "none";
-  int64_t tile = 0, tile_overlap = 128;  // pixels
+  int64_t tile = 0, tile_overlap = 128;              // pixels
+  std::string prompt_syntax, emphasis = "original";  // empty: as compat says
+  std::string noise;                                 // empty: as compat says
+  uint64_t variation_seed = 0, eta_noise_seed_delta = 0;
+  double variation_strength = 0;
+  Size seed_resize;
   std::string compat = "diffusers", device = "cpu", dtype = "auto";
 
   json::object given;  // the fields that were set, as they were given

@@ -14,6 +14,7 @@
 
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
+#include "limn/engine/compat.h"
 #include "limn/engine/engine.h"
 #include "limn/engine/resolve_edit.h"
 #include "limn/schedulers/noise_schedule.h"
@@ -42,38 +43,6 @@ int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, 
                 "expected a multiple of " + std::to_string(factor) + ", found " + std::to_string(side),
                 "nearest: " + std::to_string(std::max(side / factor, int64_t{1}) * factor));
   return side;
-}
-
-const schedulers::SchedulerEntry* find_class(const std::string& name) {
-  for (const schedulers::SchedulerEntry& entry : schedulers::all())
-    if (entry.class_name == name) return &entry;
-  return nullptr;
-}
-
-/// What diffusers' StableDiffusionPipeline sets when it is made, whatever the configuration says. Its XL, editing and
-/// latent consistency pipelines set nothing.
-void set_as_pipeline_does(const models::Model& model, const schedulers::SchedulerEntry& entry,
-                          json::object& config) {
-  constexpr int64_t kInpaintingChannels = 5;
-  const bool inpaints = model.extra_channels() == kInpaintingChannels;
-  if (model.is_xl() || model.unet->config().time_cond_proj_dim || (model.extra_channels() != 0 && !inpaints))
-    return;
-  for (std::string_view field : entry.fields) {
-    if (field == "clip_sample") config[field] = false;
-    if (field == "steps_offset") config[field] = 1;
-    if (field == "skip_prk_steps" && inpaints) config[field] = true;
-  }
-}
-
-void set_prediction(const std::string& prediction, json::object& config) {
-  if (prediction.empty()) return;
-  try {
-    schedulers::prediction_of(prediction);
-  } catch (const Error& error) {
-    throw Error(ErrorCode::InvalidArgument, "prediction", error.problem(),
-                "known: epsilon, v_prediction, sample");
-  }
-  config["prediction_type"] = prediction;
 }
 
 void resolve_sizes(const GenerateRequest& request, const models::Model& model, Run& run) {
@@ -192,6 +161,37 @@ pipelines::NoiseLevels levels_of(const SchedulerChoice& scheduler) {
   return out;
 }
 
+/// Layers of the text encoder to leave out, as diffusers counts them. A1111 leaves XL models alone.
+int64_t layers_left_out(const GenerateRequest& request, const Compat& compat, const models::Model& model) {
+  const text::CLIPTextModel& encoder = model.text_encoder ? *model.text_encoder : *model.text_encoder_2;
+  const int64_t layers = encoder.config().num_hidden_layers - (model.is_xl() ? 1 : 0);
+  const int64_t from = compat.clip_skip_from_one ? 1 : 0;
+  if (request.clip_skip > layers + from)
+    throw Error(ErrorCode::InvalidArgument, "clip_skip",
+                "expected 0 to " + std::to_string(layers + from) + ", the text encoder's layers, found " +
+                    std::to_string(request.clip_skip));
+  if (compat.clip_skip_from_one && model.is_xl()) return 0;
+  return std::max<int64_t>(request.clip_skip - from, 0);
+}
+
+pipelines::NoiseRules noise_of(const GenerateRequest& request, const Compat& compat,
+                               const models::Model& model) {
+  pipelines::NoiseRules out;
+  out.generator = request.noise.empty()
+                      ? compat.generator
+                      : find_named(schedulers::noise_generators(), request.noise, "noise").generator;
+  out.seed_delta = request.eta_noise_seed_delta;
+  out.variation = {.seed = request.variation_seed, .strength = request.variation_strength};
+  if (request.seed_resize.given())
+    out.variation.resize_from = {request.seed_resize.height / model.factor(),
+                                 request.seed_resize.width / model.factor()};
+  if (out.generator == schedulers::NoiseGenerator::Shared &&
+      (out.variation.strength > 0 || out.variation.resize_from))
+    throw Error(ErrorCode::InvalidArgument, "variation_strength, seed_resize", "need a generator a picture",
+                "use --noise cpu or philox");
+  return out;
+}
+
 /// Settings of XL models, given to another one.
 void warn_of_xl_settings(const GenerateRequest& request, Run& run) {
   for (const char* field : {"prompt_2", "negative_prompt_2", "original_size", "target_size", "crop",
@@ -250,30 +250,6 @@ json::object portable(const json::object& given) {
 
 }  // namespace
 
-SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::Model& model, int64_t steps) {
-  const models::Checkpoint& checkpoint = model.checkpoint;
-  const json::object& own = checkpoint.scheduler_config;
-  SchedulerChoice out{};
-  out.where = (checkpoint.path / "scheduler" / "scheduler_config.json").string();
-  out.settings = {.num_inference_steps = steps, .eta = request.eta};
-  const std::string own_class = Fields(own, out.where).string("_class_name", "");
-  if (request.scheduler.empty()) {
-    out.entry = find_class(own_class);
-    if (!out.entry)
-      throw Error(ErrorCode::Unsupported, out.where + ": _class_name", "no scheduler '" + own_class + "'",
-                  "choose one with --scheduler: " + names_of(schedulers::all()));
-  } else {
-    out.entry = &find_named(schedulers::all(), request.scheduler, "scheduler");
-  }
-  const schedulers::ScheduleEntry* schedule =
-      request.schedule.empty() ? nullptr
-                               : &find_named(schedulers::all_schedules(), request.schedule, "schedule");
-  out.config = schedulers::config_for(*out.entry, own, schedule);
-  set_as_pipeline_does(model, *out.entry, out.config);
-  set_prediction(request.prediction, out.config);
-  return out;
-}
-
 ModelChoice model_choice_of(const GenerateRequest& request) {
   check_choice("seamless", request.seamless, {"none", "x", "y", "xy"});
   return {.model = request.model,
@@ -290,8 +266,7 @@ models::LoadOptions load_options_of(const GenerateRequest& request) {
   };
   static constexpr Name kTypes[] = {
       {"auto", at::kFloat}, {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}};
-  if (request.compat != "diffusers")
-    throw Error(ErrorCode::Unsupported, "compat", "no '" + request.compat + "'", "known: diffusers");
+  find_named(compats(), request.compat, "compat");
   models::LoadOptions options;
   options.dtype = find_named(std::span<const Name>(kTypes), request.dtype, "dtype").type;
   try {
@@ -323,27 +298,35 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   pipelines::GenerateArgs& args = run.args;
   args.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps);
   run.scheduler = choose_scheduler(request, model, args.num_inference_steps);
-  args.prompts = {.prompt = request.prompt,
-                  .negative_prompt = request.negative_prompt,
-                  .prompt_2 = request.prompt_2,
-                  .negative_prompt_2 = request.negative_prompt_2,
-                  .clip_skip = request.clip_skip};
+  const Compat& compat = find_named(compats(), request.compat, "compat");
+  if (!run.scheduler.note.empty()) run.warnings.push_back("scheduler: " + std::string(run.scheduler.note));
+  args.prompts = {
+      .prompt = request.prompt,
+      .negative_prompt = request.negative_prompt,
+      .prompt_2 = request.prompt_2,
+      .negative_prompt_2 = request.negative_prompt_2,
+      .clip_skip = layers_left_out(request, compat, model),
+      .syntax = request.prompt_syntax.empty()
+                    ? compat.syntax
+                    : find_named(text::prompt_syntaxes(), request.prompt_syntax, "prompt_syntax").syntax,
+      .emphasis = find_named(text::emphases(), request.emphasis, "emphasis").emphasis,
+      .skips_negative = compat.skips_negative,
+      .zeros_empty_negative = compat.zeros_empty_negative};
+  args.noise = noise_of(request, compat, model);
+  args.start_rule = compat.start_rule;
+  args.encodes_mean = compat.encodes_mean;
   args.sizes = sizes_of(request);
   args.guidance = guidance_of(request, model);
   args.levels = levels_of(run.scheduler);
   args.tiling = {.tile = request.tile / model.factor(), .overlap = request.tile_overlap / model.factor()};
   if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
   resolve_hires(request, model, run);
-  const text::CLIPTextModel& encoder = model.text_encoder ? *model.text_encoder : *model.text_encoder_2;
-  const int64_t layers = encoder.config().num_hidden_layers - (model.is_xl() ? 1 : 0);
-  if (request.clip_skip > layers)
-    throw Error(ErrorCode::InvalidArgument, "clip_skip",
-                "expected 0 to " + std::to_string(layers) + ", the text encoder's layers, found " +
-                    std::to_string(request.clip_skip));
   const uint64_t seed = request.seed ? *request.seed : random_seed();
   if (seed > UINT64_MAX - static_cast<uint64_t>(request.count - 1))
     throw Error(ErrorCode::InvalidArgument, "seed", "seed + count passes 18446744073709551615");
-  for (int64_t i = 0; i < request.count; ++i) args.seeds.push_back(seed + static_cast<uint64_t>(i));
+  const bool one_seed = compat.one_seed || request.variation_strength > 0;
+  for (int64_t i = 0; i < request.count; ++i)
+    args.seeds.push_back(one_seed ? seed : seed + static_cast<uint64_t>(i));
   if (args.init_latents.defined() && args.init_latents.dim() == 4 &&
       args.init_latents.size(0) != request.count)
     throw Error(ErrorCode::InvalidArgument, "init_latents",
@@ -366,7 +349,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   record.loras = loaded.loras;
   for (const provenance::LoraFile& lora : loaded.loras)
     if (lora.weight == 0) run.warnings.push_back("lora: " + lora.file + " has weight 0 and changes nothing");
-  if (request.clip_skip > 0) record.clip_skip = request.clip_skip;
+  if (args.prompts.clip_skip > 0) record.clip_skip = args.prompts.clip_skip;
   if (request.eta > 0) record.eta = request.eta;
   record.dtype = c10::toString(model.loaded_as.dtype) == std::string("Float") ? "float32" : request.dtype;
   record.device = model.loaded_as.device.str();

@@ -32,6 +32,7 @@ struct SchedulerChoice {
   json::object config;
   std::string where;
   schedulers::RunSettings settings;
+  std::string_view note = {};  // why another program's sampler is only come near to
 
   std::unique_ptr<schedulers::Scheduler> make() const { return entry->make(config, settings, where); }
 };

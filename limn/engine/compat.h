@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "limn/pipelines/text_to_image.h"
+
+namespace limn::engine {
+
+/// Whose conventions a request follows: what differs between programs that are given the same model, prompt and seed.
+struct Compat {
+  std::string_view name, help;
+  text::PromptSyntax syntax;
+  std::string_view dialect;     // of sampler names (schedulers/aliases.h); empty: limn's and diffusers' own
+  std::string_view scheduler;   // its usual sampler; empty: the model's own
+  std::string_view init_noise;  // see schedulers/level_schedule.h
+  schedulers::NoiseGenerator generator;
+  pipelines::StartRule start_rule;
+  bool encodes_mean;          // image to image starts at the encoder's mean
+  bool skips_negative;        // clip skip holds for the negative prompt, too
+  bool zeros_empty_negative;  // XL: an empty negative prompt is zeros
+  bool clip_skip_from_one;    // 1 leaves out no layer
+  bool one_seed;              // all pictures of a batch come from one seed
+};
+std::span<const Compat> compats();
+
+}  // namespace limn::engine
