@@ -77,5 +77,25 @@ TEST_P(Families, EndInTheLatentsOfDiffusers) {
 INSTANTIATE_TEST_SUITE_P(Goldens, Families, testing::Range(size_t{0}, cases().size()),
                          [](const auto& info) { return name_of(cases()[info.param].as_object()); });
 
+// --compat against runs put together from k-diffusion's samplers: tools/goldens/compat.py.
+const json::array& compat_cases() {
+  static const json::array all = parse_json(read_file(families() / "compat.json", 1 << 20), "compat.json").as_array();
+  return all;
+}
+
+class CompatRuns : public testing::TestWithParam<size_t> {};
+
+TEST_P(CompatRuns, EndInTheLatentsOfTheReference) {
+  static const auto golden = weights::load_tensors(families() / "compat.safetensors");
+  const json::object& c = compat_cases()[GetParam()].as_object();
+  const double error = relative_l2(stacked(shared_engine().generate(request_of(c))), golden.at(name_of(c)));
+  std::printf("relative L2 %-28s %.2e\n", name_of(c).c_str(), error);
+  EXPECT_LT(error, kLatents);
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, CompatRuns, testing::Range(size_t{0}, compat_cases().size()), [](const auto& info) {
+  return name_of(compat_cases()[info.param].as_object());
+});
+
 }  // namespace
 }  // namespace limn

@@ -27,6 +27,7 @@ make_golden schedulers.py
 make_golden kdiffusion.py
 make_golden pipelines.py .
 make_golden families.py .
+make_golden compat.py .
 make_golden images.py limn/image/testdata
 make_golden infotexts.py limn/provenance/testdata
 make_golden training.py

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes tests/goldens/families/compat.{json,safetensors}: runs as A1111 and ComfyUI do them, on the tiny model sd1.
+
+Neither program is on PyPI. The runs are put together here from k-diffusion's samplers, torchsde's trees and the U-Net of
+diffusers after descriptions of what the programs do; the prompts' weights and schedules are written out by hand.
+
+usage: compat.py REPOSITORY
+"""
+import json
+import os
+import sys
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPTextModel, CLIPTokenizer
+
+sys.argv, root = sys.argv[:1], sys.argv[1]
+import numpy as np
+import kdiffusion_sampling
+
+S = kdiffusion_sampling.S
+ROOT = os.path.join(root, "tests", "goldens", "families")
+unet = UNet2DConditionModel.from_pretrained(f"{ROOT}/sd1/unet", torch_dtype=torch.float32).eval()
+text = CLIPTextModel.from_pretrained(f"{ROOT}/sd1/text_encoder", torch_dtype=torch.float32).eval()
+vae = AutoencoderKL.from_pretrained(os.path.join(root, "tests", "goldens", "tiny_sd1", "vae"), torch_dtype=torch.float32).eval()
+tokenizer = CLIPTokenizer.from_pretrained(f"{ROOT}/tokenizer_pads_with_zero")
+TABLE, LOGS = kdiffusion_sampling.TABLE, kdiffusion_sampling.LOGS
+START, END, PAD = 512, 513, tokenizer.pad_token_id
+model = getattr(text, "text_model", text)
+
+
+def ids_of(part):
+    return tokenizer(part, add_special_tokens=False).input_ids
+
+
+def states(rows, skip=0):
+    out = text(torch.tensor(rows), output_hidden_states=True)
+    return model.final_layer_norm(out.hidden_states[-(1 + skip)])
+
+
+def chunk(ids):
+    return ([START] + ids + [END] + [PAD] * 77)[:77]
+
+
+def a1111(parts, skip=0, original=True):
+    """parts: lists of (text, weight), one a chunk, as the caller has split them."""
+    out = []
+    for pieces in parts:
+        ids, weights = [], []
+        for piece, weight in pieces:
+            own = ids_of(piece)
+            ids, weights = ids + own, weights + [weight] * len(own)
+        z = states([chunk(ids)], skip)
+        changed = z * torch.tensor(([1.0] + weights + [1.0] * 77)[:77]).view(1, 77, 1)
+        out.append(changed * (z.mean() / changed.mean()) if original else changed)
+    return torch.cat(out, 1)
+
+
+def comfy(pieces):
+    ids, weights = [], []
+    for piece, weight in pieces:
+        own = [i for word in piece.split(" ") if word for i in ids_of(word)]
+        ids, weights = ids + own, weights + [weight] * len(own)
+    z, empty = states([chunk(ids)]), states([chunk([])])
+    w = torch.tensor(([1.0] + weights + [1.0] * 77)[:77]).view(1, 77, 1)
+    return empty + (z - empty) * w
+
+
+def sigma_to_t(sigma):
+    distances = sigma.log() - LOGS
+    low = int((distances >= 0).cumsum(0).argmax().clip(max=len(LOGS) - 2))
+    w = ((LOGS[low] - sigma.log()) / (LOGS[low] - LOGS[low + 1])).clip(0, 1)
+    return (1 - w) * low + w * (low + 1)
+
+
+class Denoiser:
+    """conditions: a list a call of [(condition, weight)], and the negative one."""
+
+    def __init__(self, conditions, negative, scale):
+        self.conditions, self.negative, self.scale, self.call = conditions, negative, scale, 0
+
+    def eps(self, x, sigma, condition):
+        x_in = x / (sigma**2 + 1)**0.5
+        return unet(x_in, sigma_to_t(sigma).reshape(1).expand(x.shape[0]), condition.expand(x.shape[0], -1, -1)).sample
+
+    def __call__(self, x, sigma, **_):
+        sigma = sigma.flatten()[0]
+        negative = self.eps(x, sigma, self.negative)
+        guided = negative
+        for condition, weight in self.conditions(self.call):
+            guided = guided + self.scale * weight * (self.eps(x, sigma, condition) - negative)
+        self.call += 1
+        return x - sigma * guided
+
+
+def generators(seeds):
+    return [torch.Generator().manual_seed(s) for s in seeds]
+
+
+def draw(gs, shape=(4, 8, 8)):
+    return torch.stack([torch.randn(shape, generator=g) for g in gs])
+
+
+SCHEDULES = kdiffusion_sampling.SCHEDULES
+tensors, cases = {}, []
+
+
+def add(name, latents, **request):
+    tensors[name] = latents.float().contiguous()
+    cases.append(dict(name=name, model="sd1", width=64, height=64, guidance_scale=5.0, **request))
+    print(name, f"{latents.std():.3f}")
+
+
+@torch.no_grad()
+def main():
+    torch.set_num_threads(1)
+    plain = lambda c: (lambda call: [(c, 1.0)])
+    cat, blurry = a1111([[("a red cat", 1.0)]]), a1111([[("blurry", 1.0)]])
+    prompts = dict(prompt="a red cat", negative_prompt="blurry", seed=7)
+
+    sigmas = SCHEDULES["karras"](8)
+    x = draw(generators([7])) * sigmas[0]
+    weighted = a1111([[("a ", 1.0), ("red", 1.3 * 1.1), (" ", 1.1), ("cat", 1 / 1.1 * 1.1)]])
+    run = S.sample_dpmpp_2m(Denoiser(plain(weighted), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_2m_weights", run, compat="a1111", **{**prompts, "prompt": "a ((red:1.3) [cat])"}, scheduler="DPM++ 2M Karras",
+        steps=8)
+    skipped = a1111([[("a red cat", 1.0)]], 1), a1111([[("blurry", 1.0)]], 1)
+    sigmas = SCHEDULES["normal"](6)
+    gs = generators([7, 8])
+    x = draw(gs) * sigmas[0]
+    run = S.sample_euler_ancestral(Denoiser(plain(skipped[0]), skipped[1], 5.0), x, sigmas, disable=True,
+                                   noise_sampler=lambda a, b: draw(gs))
+    add("a1111_euler_a_clip_skip", run, compat="a1111", **prompts, scheduler="Euler a", steps=6, count=2, clip_skip=2)
+    gs = generators([7])
+    x = draw(gs) * sigmas[0]
+    later = generators([7 + 31337])
+    run = S.sample_euler_ancestral(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True,
+                                   noise_sampler=lambda a, b: draw(later))
+    add("a1111_ensd", run, compat="a1111", **prompts, scheduler="Euler a", steps=6, eta_noise_seed_delta=31337)
+    sigmas = SCHEDULES["karras"](5)
+    x = draw(generators([7])) * sigmas[0]
+    noise = S.BrownianTreeNoiseSampler(x, sigmas[sigmas > 0].min(), sigmas.max(), seed=[7])
+    run = S.sample_dpmpp_sde(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True, noise_sampler=noise)
+    add("a1111_sde", run, compat="a1111", **prompts, scheduler="DPM++ SDE", steps=5)
+    # Discarded next-to-last level; two calls a step.
+    sigmas = SCHEDULES["karras"](6)
+    sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_dpm_2(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_dpm2", run, compat="a1111", **prompts, scheduler="DPM2", steps=5)
+    # Prompt editing, alternation and AND: calls are counted from 0, the first text holds up to and including its number.
+    dog, both = a1111([[("a red dog", 1.0)]]), a1111([[("a house", 1.0)]])
+    sigmas = SCHEDULES["normal"](6)
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(lambda call: [(cat if call <= 2 else dog, 1.0), (both, 0.5)], blurry, 5.0), x, sigmas,
+                         disable=True)
+    add("a1111_editing_and", run, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:2] AND a house :0.5"},
+        scheduler="Euler", steps=6)
+    # Two chunks: 75 tokens each, told apart by BREAK; the negative prompt has one.
+    long = a1111([[("a red cat", 1.0)], [("in fog", 1.0)]])
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(plain(long), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_break", run, compat="a1111", **{**prompts, "prompt": "a red cat BREAK in fog"}, scheduler="Euler", steps=6)
+    # Image to image: int(min(strength, 0.999) · steps) steps and one more, from the encoder's mean.
+    picture = torch.from_numpy(np.array(Image.open(f"{ROOT}/init.png").convert("RGB"))).permute(2, 0, 1)[None] / 255 * 2 - 1
+    clean = vae.encode(picture).latent_dist.mean * 0.18215
+    sigmas = SCHEDULES["normal"](8)
+    start = 8 - int(0.6 * 8) - 1
+    x = clean + draw(generators([7])) * sigmas[start]
+    run = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), x, sigmas[start:], disable=True)
+    add("a1111_img2img", run, compat="a1111", **prompts, scheduler="Euler", steps=8, strength=0.6, init_image="init.png")
+
+    sigmas = SCHEDULES["karras"](6)
+    strong = comfy([("a ", 1.0), ("red", 1.4), (" cat", 1.0)])
+    quiet = comfy([("blurry", 1.0)])
+    x = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7)) * (1 + sigmas[0]**2)**0.5
+    run = S.sample_dpmpp_2m(Denoiser(plain(strong), quiet, 5.0), x, sigmas, disable=True)
+    add("comfy_2m_karras", run, compat="comfy", **{**prompts, "prompt": "a (red:1.4) cat"}, scheduler="dpmpp_2m",
+        schedule="karras", steps=6)
+    g = torch.Generator().manual_seed(7)
+    sigmas = SCHEDULES["simple"](5)
+    x = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(7)) * (1 + sigmas[0]**2)**0.5
+    run = S.sample_euler_ancestral(Denoiser(plain(comfy([("a red cat", 1.0)])), quiet, 5.0), x, sigmas, disable=True,
+                                   noise_sampler=lambda a, b: torch.randn((2, 4, 8, 8), generator=g))
+    add("comfy_euler_ancestral_batch", run, compat="comfy", **prompts, scheduler="euler_ancestral", schedule="simple", steps=5,
+        count=2)
+    save_file(tensors, f"{ROOT}/compat.safetensors", {"made_by": "tools/goldens/compat.py", "torch": torch.__version__})
+    json.dump(cases, open(f"{ROOT}/compat.json", "w"), indent=1)
+
+
+main()
