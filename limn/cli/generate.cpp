@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "limn/cli/output.h"
 #include "limn/cli/progress.h"
 #include "limn/cli/stop_on_signal.h"
+#include "limn/engine/repeat.h"
 #include "limn/weights/safetensors.h"
 
 namespace limn::cli {
@@ -20,6 +22,8 @@ struct Options {
   std::string output, save_latents;
   int threads = 0;
   bool preview = false, json = false, quiet = false, force = false;
+  std::string from;
+  std::vector<std::string> models;
 };
 
 std::string flag_of(std::string_view field) {
@@ -74,8 +78,30 @@ json::object report_of(const engine::Picture& picture, const std::filesystem::pa
           {"warnings", warnings}};
 }
 
+/// The request that makes a picture again, said field by field on the error stream.
+engine::GenerateRequest request_from(const Options& options) {
+  const std::vector<std::filesystem::path> folders(options.models.begin(), options.models.end());
+  const engine::Repeat repeat = engine::repeat_picture(options.from, folders);
+  if (!options.quiet) {
+    std::cerr << "limn: " << options.from << " was made by " << repeat.recipe.program << " "
+              << repeat.recipe.version << "; made again under --compat " << repeat.recipe.compat << "\n";
+    for (const std::string& line : repeat.honoured) std::cerr << "  as it was    " << line << "\n";
+    for (const std::string& line : repeat.problems) std::cerr << "  not, or near " << line << "\n";
+  }
+  const bool model_given =
+      std::ranges::any_of(options.fields, [](const auto& field) { return field.first->name == "model"; });
+  if (!repeat.model_found && repeat.request.model.empty() && !model_given)
+    throw Error(ErrorCode::NotFound, options.from, "its model was not found",
+                "give it with --model, or the folder it lies in with --models");
+  return repeat.request;
+}
+
 int generate(const Options& options) {
   engine::GenerateRequest request;
+  if (!options.from.empty())
+    request = request_from(options);
+  else if (std::ranges::none_of(options.fields, [](const auto& f) { return f.first->name == "prompt"; }))
+    throw Error(ErrorCode::InvalidArgument, "prompt", "is missing", "say what to draw, or --from PICTURE");
   for (const auto& [field, texts] : options.fields)
     for (const std::string& text : texts)
       if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
@@ -143,7 +169,6 @@ std::function<int()> add_generate(CLI::App& app) {
     if (field.kind == engine::FieldKind::Loras)
       option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->trigger_on_parse();
     option->type_name(std::string(type_name_of(field)));
-    if (field.name == "prompt") option->required();
   }
   app.add_option(
       "-o,--output", options->output,
@@ -151,6 +176,12 @@ std::function<int()> add_generate(CLI::App& app) {
   app.add_option("--save-latents", options->save_latents, "write the final latents here, as safetensors");
   app.add_option("--threads", options->threads, "for arithmetic (default: all cores)")
       ->check(CLI::Range(1, 1024));
+  app.add_option("--from", options->from,
+                 "make this picture again from the settings inside; other options change them");
+  app.add_option("--models", options->models,
+                 "with --from: a folder to look for its model and LoRAs in; may be given again")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--preview", options->preview, "keep NAME-preview.png up to date while drawing");
   app.add_flag("--force", options->force, "overwrite existing files");
   app.add_flag("--json", options->json, "print one JSON object a picture");

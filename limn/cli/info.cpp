@@ -5,6 +5,7 @@
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/cli/command.h"
+#include "limn/engine/repeat.h"
 #include "limn/image/image.h"
 #include "limn/models/identify.h"
 
@@ -24,20 +25,36 @@ bool is_picture(std::span<const std::byte> bytes) {
          (head.starts_with("RIFF") && head.substr(std::min<size_t>(head.size(), 8)) == "WEBP");
 }
 
+/// The settings inside, or nothing; damaged ones are said and do not hide the texts.
+std::optional<provenance::Recipe> recipe_of(const std::vector<TextEntry>& texts, std::string& problem) {
+  try {
+    return provenance::read_recipe(texts);
+  } catch (const Error& error) {
+    problem = error.what();
+    return {};
+  }
+}
+
 int picture_info(const MappedFile& file, bool as_json) {
   const std::string where = file.path().string();
   const std::vector<TextEntry> texts = image_texts(file.bytes(), where);
+  std::string problem;
+  const auto recipe = recipe_of(texts, problem);
   if (as_json) {
     json::object out{{"kind", "picture"}, {"path", where}};
     for (const TextEntry& entry : texts) {
-      if (entry.keyword == "limn")
+      if (entry.keyword == "limn" && problem.empty())
         out["limn"] = parse_json(entry.text, where + ": limn");
       else
         out[entry.keyword] = entry.text;
     }
+    if (recipe) out["recipe"] = provenance::to_json(*recipe);
+    if (!problem.empty()) out["problem"] = problem;
     std::cout << to_pretty_text(out);
     return 0;
   }
+  if (recipe) std::cout << engine::describe(*recipe) << "\n";
+  if (!problem.empty()) std::cout << "damaged settings: " << problem << "\n\n";
   if (texts.empty()) std::cout << where << ": a picture without texts inside\n";
   for (const TextEntry& entry : texts) std::cout << entry.keyword << ":\n" << entry.text << "\n\n";
   return 0;

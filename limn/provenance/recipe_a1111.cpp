@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// AUTOMATIC1111's web UI and what writes like it: Forge, stable-diffusion.cpp.
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "limn/provenance/recipe.h"
+
+namespace limn::provenance {
+namespace {
+
+template <typename Number>
+std::optional<Number> number_of(std::string_view text) {
+  Number value{};
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc() || end != text.data() + text.size()) return {};
+  return value;
+}
+
+/// One field of A1111's last line and what it is here. The value is a number of the kind named, or text.
+struct FieldRow {
+  std::string_view label, field;
+  enum class Kind { Integer, Seed, Number, Text } kind;
+};
+using enum FieldRow::Kind;
+constexpr FieldRow kFields[] = {
+    {"Steps", "steps", Integer},
+    {"Sampler", "scheduler", Text},
+    {"Schedule type", "schedule", Text},
+    {"CFG scale", "guidance_scale", Number},
+    {"Image CFG scale", "image_guidance_scale", Number},
+    {"Seed", "seed", Seed},
+    {"Variation seed", "variation_seed", Seed},
+    {"Variation seed strength", "variation_strength", Number},
+    {"Clip skip", "clip_skip", Integer},
+    {"ENSD", "eta_noise_seed_delta", Seed},
+    {"Eta DDIM", "eta", Number},
+    {"Mask blur", "mask_blur", Number},
+    {"Masked area padding", "mask_padding", Integer},
+    {"Hires upscale", "hires_scale", Number},
+    {"Hires steps", "hires_steps", Integer},
+    {"NGMS", "skip_unconditional", Number},
+    {"CFG Rescale φ", "guidance_rescale", Number},
+};
+/// Read below, or of no use to a reader.
+constexpr std::string_view kHandled[] = {
+    "Size",           "Model",        "Model hash",      "RNG",         "Denoising strength",
+    "Tiling",         "Emphasis",     "Hires upscaler",  "Lora hashes", "Version",
+    "Masked content", "Inpaint area", "Seed resize from"};
+struct Choice {
+  std::string_view label, name;
+};
+constexpr Choice kUpscalers[] = {{"Latent", "latent"},
+                                 {"Latent (antialiased)", "latent_antialiased"},
+                                 {"Latent (bicubic)", "latent_bicubic"},
+                                 {"Latent (nearest)", "latent_nearest"},
+                                 {"Lanczos", "lanczos"}};
+constexpr Choice kEmphases[] = {
+    {"Original", "original"}, {"No norm", "no_norm"}, {"Ignore", "ignore"}, {"None", "none"}};
+constexpr Choice kContents[] = {
+    {"fill", "fill"}, {"original", "original"}, {"latent noise", "noise"}, {"latent nothing", "nothing"}};
+
+/// The name for a label, or a note that there is none.
+void put_choice(const Infotext& info, std::string_view label, const char* field,
+                std::span<const Choice> table, Recipe& out) {
+  const std::string_view value = info.find(label);
+  if (value.empty()) return;
+  for (const Choice& row : table)
+    if (row.label == value) {
+      out.fields[field] = json::string_view(row.name.data(), row.name.size());
+      return;
+    }
+  out.notes.push_back(std::string(label) + ": limn has no '" + std::string(value) + "'");
+}
+
+void put_field(const FieldRow& row, std::string_view text, Recipe& out) {
+  const json::string_view name(row.field.data(), row.field.size());
+  std::optional<json::value> value;
+  if (row.kind == Text) value = json::value(json::string_view(text.data(), text.size()));
+  if (row.kind == Integer)
+    if (const auto number = number_of<int64_t>(text)) value = *number;
+  if (row.kind == Seed)
+    if (const auto number = number_of<uint64_t>(text)) value = *number;
+  if (row.kind == Number)
+    if (const auto number = number_of<double>(text); number && std::isfinite(*number)) value = *number;
+  if (value)
+    out.fields[name] = *value;
+  else
+    out.notes.push_back(std::string(row.label) + ": '" + std::string(text) + "' is no number");
+}
+
+/// "512x768".
+std::optional<std::pair<int64_t, int64_t>> size_of(std::string_view text) {
+  const size_t x = text.find('x');
+  if (x == std::string_view::npos) return {};
+  const auto width = number_of<int64_t>(text.substr(0, x)), height = number_of<int64_t>(text.substr(x + 1));
+  if (!width || !height || *width < 1 || *height < 1) return {};
+  return std::pair(*width, *height);
+}
+
+void put_size(const Infotext& info, Recipe& out) {
+  const std::string_view text = info.find("Size");
+  if (const auto size = size_of(text)) {
+    out.fields["width"] = size->first;
+    out.fields["height"] = size->second;
+  } else if (!text.empty()) {
+    out.notes.push_back("Size: '" + std::string(text) + "' is no size");
+  }
+  if (const auto size = size_of(info.find("Seed resize from")))
+    out.fields["seed_resize"] = json::array{size->first, size->second};
+}
+
+/// Where its random numbers came from: its default is the GPU's, and no field says so.
+void put_noise(const Infotext& info, Recipe& out) {
+  const std::string_view rng = info.find("RNG");
+  if (rng == "CPU") return;
+  out.fields["noise"] = "philox";
+  if (rng != "NV" && rng != "cuda")
+    out.notes.push_back(
+        "RNG: its random numbers came from a GPU; limn makes NVIDIA's on the CPU, and other GPUs' differ");
+}
+
+void put_strength(const Infotext& info, Recipe& out) {
+  const auto strength = number_of<double>(info.find("Denoising strength"));
+  if (!strength) return;
+  if (out.fields.contains("hires_scale"))
+    out.fields["hires_strength"] = *strength;
+  else
+    out.fields["strength"] = *strength,
+    out.notes.push_back(
+        "Denoising strength: the picture was made from another one, which has to be given as --init-image");
+}
+
+/// 1.7.0 as 10700; 0 for what is no version.
+int64_t version_number(std::string_view text) {
+  if (text.starts_with('v')) text.remove_prefix(1);
+  int64_t out = 0;
+  for (int part = 0; part < 3; ++part) {
+    int64_t value = 0;
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (code != std::errc() || value > 99) return 0;
+    out = out * 100 + value;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (part < 2) {
+      if (!text.starts_with('.')) return 0;
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
+void note_versions(const Infotext& info, const Recipe& recipe, std::vector<std::string>& notes) {
+  const int64_t version = version_number(recipe.version);
+  if (recipe.program != "a1111") return;
+  if (version < 10600 && info.prompt.find('[') != std::string::npos)
+    notes.push_back(
+        "Version: before 1.6.0 prompt editing counted numbers below 1 as shares, with a point or without");
+  if (version < 10700)
+    notes.push_back("Version: before 1.7.0 noise levels were rounded to half precision; limn's are exact");
+}
+
+}  // namespace
+
+std::optional<Recipe> read_a1111(std::span<const TextEntry> texts) {
+  const TextEntry* found = nullptr;
+  for (const TextEntry& entry : texts)
+    if (entry.keyword == "parameters") found = found ? found : &entry;
+  if (!found) return {};
+  const Infotext info = parse_infotext(found->text);
+  if (info.fields.empty()) return {};
+  Recipe out;
+  out.version = info.find("Version");
+  out.program = out.version.starts_with("stable-diffusion.cpp") ? "stable-diffusion.cpp"
+                : out.version.starts_with("f") || out.version.find("forge") != std::string::npos ? "forge"
+                                                                                                 : "a1111";
+  out.compat = "a1111";
+  out.fields["prompt"] = without_network_tags(info.prompt, out);
+  if (!info.negative_prompt.empty())
+    out.fields["negative_prompt"] = without_network_tags(info.negative_prompt, out);
+  std::set<std::string_view> known(std::begin(kHandled), std::end(kHandled));
+  for (const FieldRow& row : kFields) {
+    known.insert(row.label);
+    if (const std::string_view value = info.find(row.label); !value.empty()) put_field(row, value, out);
+  }
+  put_size(info, out);
+  put_noise(info, out);
+  put_strength(info, out);
+  put_choice(info, "Hires upscaler", "hires_upscaler", kUpscalers, out);
+  put_choice(info, "Emphasis", "emphasis", kEmphases, out);
+  put_choice(info, "Masked content", "masked_content", kContents, out);
+  if (info.find("Inpaint area") == "Only masked") out.fields["inpaint_area"] = "masked";
+  if (info.find("Tiling") == "True") out.fields["seamless"] = "xy";
+  out.model = info.find("Model");
+  out.model_hash = info.find("Model hash");
+  for (const auto& [key, value] : info.fields)
+    if (!known.contains(key)) out.unused.emplace_back(key, value);
+  note_versions(info, out, out.notes);
+  if (out.program == "stable-diffusion.cpp")
+    out.notes.push_back(
+        "stable-diffusion.cpp: its weights of prompts and its noise differ in details from A1111's");
+  return out;
+}
+
+}  // namespace limn::provenance

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// ComfyUI: the graph that made the picture, as its API takes it.
+#include <algorithm>
+#include <set>
+
+#include "limn/base/error.h"
+#include "limn/provenance/recipe.h"
+
+namespace limn::provenance {
+namespace {
+
+constexpr std::string_view kSamplers[] = {"KSampler", "KSamplerAdvanced"};
+constexpr std::string_view kOutputs[] = {"SaveImage", "PreviewImage", "SaveImageWebsocket"};
+constexpr std::string_view kKnown[] = {"CLIPTextEncode",      "CLIPTextEncodeSDXL", "CheckpointLoaderSimple",
+                                       "EmptyLatentImage",    "CLIPSetLastLayer",   "LoraLoader",
+                                       "LoraLoaderModelOnly", "VAEDecode",          "VAELoader",
+                                       "VAEEncode",           "LoadImage",          "Reroute",
+                                       "PrimitiveNode",       "VAEDecodeTiled"};
+constexpr size_t kLongestPath = 1000;
+
+template <size_t size>
+bool is_one(const std::string_view (&table)[size], std::string_view name) {
+  return std::ranges::find(table, name) != std::end(table);
+}
+
+/// Nodes by their ids, with helpers that take anything and never fail.
+class Graph {
+ public:
+  explicit Graph(const json::object& nodes) : nodes_(nodes) {}
+
+  const json::object* node(std::string_view id) const {
+    const json::value* found = nodes_.if_contains(json::string_view(id.data(), id.size()));
+    return found ? found->if_object() : nullptr;
+  }
+  static std::string class_of(const json::object& node) {
+    const json::value* name = node.if_contains("class_type");
+    return name && name->is_string() ? std::string(name->get_string()) : "";
+  }
+  static const json::value* input(const json::object& node, std::string_view name) {
+    const json::value* inputs = node.if_contains("inputs");
+    return inputs && inputs->is_object()
+               ? inputs->get_object().if_contains(json::string_view(name.data(), name.size()))
+               : nullptr;
+  }
+  /// The node an input is linked to, ["4", 0]; null for values and dead links.
+  const json::object* linked(const json::value* value) const {
+    const json::array* link = value ? value->if_array() : nullptr;
+    if (!link || link->size() != 2 || !(*link)[0].is_string()) return nullptr;
+    return node(std::string_view((*link)[0].get_string().data(), (*link)[0].get_string().size()));
+  }
+  /// A value, directly or behind links to nodes that hold one (primitives, string and seed nodes).
+  const json::value* value_of(const json::value* value) const {
+    for (size_t i = 0; value && i < kLongestPath; ++i) {
+      const json::object* source = linked(value);
+      if (!source) return value->is_array() ? nullptr : value;
+      const json::value* next = nullptr;
+      for (const char* name : {"value", "string", "text", "seed", "noise_seed", "int", "float"})
+        if (const json::value* held = input(*source, name)) next = next ? next : held;
+      value = next;
+    }
+    return nullptr;
+  }
+  /// The first node of one of `classes` on the way back from an input.
+  const json::object* back(const json::value* value, std::initializer_list<std::string_view> classes) const {
+    std::vector<const json::value*> open{value};
+    std::set<const json::object*> seen;
+    while (!open.empty() && seen.size() < kLongestPath) {
+      const json::object* source = linked(open.back());
+      open.pop_back();
+      if (!source || !seen.insert(source).second) continue;
+      if (std::ranges::find(classes, class_of(*source)) != classes.end()) return source;
+      const json::value* inputs = source->if_contains("inputs");
+      if (!inputs || !inputs->is_object()) continue;
+      for (const auto& [key, more] : inputs->get_object()) open.push_back(&more);
+    }
+    return nullptr;
+  }
+  const json::object& nodes() const { return nodes_; }
+
+ private:
+  const json::object& nodes_;
+};
+
+void put(const Graph& graph, const json::object& node, std::string_view name, const char* field,
+         Recipe& out) {
+  if (const json::value* value = graph.value_of(Graph::input(node, name)); value && !value->is_object())
+    out.fields[field] = *value;
+}
+
+/// The text that an input's conditioning comes from.
+void put_prompt(const Graph& graph, const json::value* input, const char* field, Recipe& out) {
+  const json::object* encoder = graph.back(input, {"CLIPTextEncode", "CLIPTextEncodeSDXL"});
+  if (!encoder) return;
+  const bool xl = Graph::class_of(*encoder) == "CLIPTextEncodeSDXL";
+  const json::value* text = graph.value_of(Graph::input(*encoder, xl ? "text_l" : "text"));
+  if (text && text->is_string()) out.fields[field] = *text;
+  if (!xl) return;
+  const json::value* second = graph.value_of(Graph::input(*encoder, "text_g"));
+  if (second && second->is_string() && text && *second != *text)
+    out.fields[std::string(field) + "_2"] = *second;
+}
+
+/// The model that a sampler's input leads back to, and the LoRAs on the way.
+void put_model(const Graph& graph, const json::value* value, Recipe& out) {
+  for (size_t i = 0; i < kLongestPath; ++i) {
+    const json::object* node = graph.linked(value);
+    if (!node) return;
+    const std::string name = Graph::class_of(*node);
+    const auto text = [&](std::string_view input) {
+      const json::value* found = graph.value_of(Graph::input(*node, input));
+      std::string file = found && found->is_string() ? std::string(found->get_string()) : "";
+      file = file.substr(file.find_last_of("/\\") + 1);
+      return file.substr(0, file.rfind('.'));
+    };
+    if (name == "CheckpointLoaderSimple" || name == "CheckpointLoader") out.model = text("ckpt_name");
+    if (name == "UNETLoader") out.model = text("unet_name");
+    if (name.starts_with("LoraLoader")) {
+      const json::value* weight = graph.value_of(Graph::input(*node, "strength_model"));
+      out.loras.insert(
+          out.loras.begin(),
+          {text("lora_name"), weight && weight->is_number() ? weight->to_number<double>() : 1.0, ""});
+    }
+    value = Graph::input(*node, "model");
+  }
+}
+
+void put_latents(const Graph& graph, const json::object& sampler, Recipe& out) {
+  const json::value* input = Graph::input(sampler, "latent_image");
+  if (const json::object* empty = graph.back(input, {"EmptyLatentImage"})) {
+    put(graph, *empty, "width", "width", out);
+    put(graph, *empty, "height", "height", out);
+  } else if (graph.back(input, {"VAEEncode", "VAEEncodeForInpaint", "LoadImage"})) {
+    put(graph, sampler, "denoise", "strength", out);
+    out.notes.push_back("the picture was made from another one, which has to be given as --init-image");
+  }
+}
+
+/// The sampler nearest to an output, and how many there are.
+const json::object* find_sampler(const Graph& graph, Recipe& out) {
+  const json::object* found = nullptr;
+  int64_t samplers = 0;
+  for (const auto& [id, value] : graph.nodes()) {
+    const json::object* node = value.if_object();
+    if (!node) continue;
+    const std::string name = Graph::class_of(*node);
+    if (is_one(kSamplers, name)) {
+      ++samplers;
+      if (!found) found = node;
+    }
+    if (is_one(kOutputs, name))
+      if (const json::object* nearest =
+              graph.back(Graph::input(*node, "images"), {"KSampler", "KSamplerAdvanced"}))
+        found = nearest;
+  }
+  if (samplers > 1)
+    out.notes.push_back("the graph has " + std::to_string(samplers) +
+                        " samplers; the last before the picture is read");
+  return found;
+}
+
+void note_unknown_nodes(const Graph& graph, Recipe& out) {
+  std::set<std::string> classes;
+  for (const auto& [id, value] : graph.nodes())
+    if (const json::object* node = value.if_object()) {
+      const std::string name = Graph::class_of(*node);
+      if (!name.empty() && !is_one(kSamplers, name) && !is_one(kOutputs, name) && !is_one(kKnown, name))
+        classes.insert(name);
+    }
+  for (const std::string& name : classes)
+    out.notes.push_back("node " + name + ": limn does not know what it did");
+}
+
+}  // namespace
+
+std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
+  const TextEntry* found = nullptr;
+  for (const TextEntry& entry : texts)
+    if (entry.keyword == "prompt" && entry.text.starts_with('{')) found = &entry;
+  if (!found) return {};
+  const json::value parsed = parse_json(found->text, "prompt");
+  if (!parsed.is_object()) return {};
+  const Graph graph(parsed.get_object());
+  Recipe out;
+  out.program = "comfyui";
+  out.compat = "comfy";
+  const json::object* sampler = find_sampler(graph, out);
+  note_unknown_nodes(graph, out);
+  if (!sampler) {
+    out.notes.push_back("the graph has no KSampler: its settings cannot be read");
+    return out;
+  }
+  put(graph, *sampler, "steps", "steps", out);
+  put(graph, *sampler, "cfg", "guidance_scale", out);
+  put(graph, *sampler, "sampler_name", "scheduler", out);
+  put(graph, *sampler, "scheduler", "schedule", out);
+  put(graph, *sampler, "seed", "seed", out);
+  put(graph, *sampler, "noise_seed", "seed", out);
+  put_prompt(graph, Graph::input(*sampler, "positive"), "prompt", out);
+  put_prompt(graph, Graph::input(*sampler, "negative"), "negative_prompt", out);
+  put_model(graph, Graph::input(*sampler, "model"), out);
+  put_latents(graph, *sampler, out);
+  const json::object* encoder =
+      graph.back(Graph::input(*sampler, "positive"), {"CLIPTextEncode", "CLIPTextEncodeSDXL"});
+  if (const json::object* last =
+          encoder ? graph.back(Graph::input(*encoder, "clip"), {"CLIPSetLastLayer"}) : nullptr)
+    if (const json::value* layer = graph.value_of(Graph::input(*last, "stop_at_clip_layer"));
+        layer && layer->is_int64() && layer->get_int64() < 0)
+      out.fields["clip_skip"] = -layer->get_int64();
+  return out;
+}
+
+}  // namespace limn::provenance
