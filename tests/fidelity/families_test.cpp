@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every family, guidance and way of painting against diffusers 0.42.1: tools/goldens/families.py.
+#include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,8 +9,8 @@
 #include "limn/base/file.h"
 #include "limn/engine/engine.h"
 #include "limn/image/edit.h"
-#include "limn/models/autoencoder_tiny/autoencoder_tiny.h"
-#include "limn/nn/load_parameters.h"
+#include "limn/pipelines/hires.h"
+#include "limn/pipelines/text_to_image.h"
 #include "limn/weights/tensor.h"
 #include "tests/fidelity/goldens.h"
 
@@ -79,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(Goldens, Families, testing::Range(size_t{0}, cases().si
 
 // --compat against runs put together from k-diffusion's samplers: tools/goldens/compat.py.
 const json::array& compat_cases() {
-  static const json::array all = parse_json(read_file(families() / "compat.json", 1 << 20), "compat.json").as_array();
+  static const json::array all =
+      parse_json(read_file(families() / "compat.json", 1 << 20), "compat.json").as_array();
   return all;
 }
 
@@ -93,9 +95,184 @@ TEST_P(CompatRuns, EndInTheLatentsOfTheReference) {
   EXPECT_LT(error, kLatents);
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, CompatRuns, testing::Range(size_t{0}, compat_cases().size()), [](const auto& info) {
-  return name_of(compat_cases()[info.param].as_object());
-});
+INSTANTIATE_TEST_SUITE_P(Goldens, CompatRuns, testing::Range(size_t{0}, compat_cases().size()),
+                         [](const auto& info) { return name_of(compat_cases()[info.param].as_object()); });
+
+Image picture_of(const fs::path& path) { return to_rgb(read_image(path)); }
+
+TEST(Inpainting, KeepsUnmaskedPixelsToTheBit) {
+  const Image original = picture_of(families() / "init.png"),
+              mask = to_grey(read_image(families() / "mask.png"));
+  for (const char* model : {"sd1", "inpaint"})
+    for (const char* area : {"whole", "masked"})
+      for (const char* mode : {"hard", "differential"}) {
+        json::object c = case_named("inpaint");
+        c["model"] = model;
+        c["inpaint_area"] = area;
+        c["mask_mode"] = mode;
+        c["steps"] = 3;
+        const auto picture = shared_engine().generate(request_of(c)).front();
+        ASSERT_EQ(picture.image.width, original.width);
+        size_t kept = 0, changed = 0;
+        for (size_t i = 0; i < mask.pixels.size(); ++i)
+          for (size_t channel = 0; channel < 3; ++channel) {
+            const bool same = picture.image.pixels[3 * i + channel] == original.pixels[3 * i + channel];
+            if (mask.pixels[i] == 0) {
+              ++kept;
+              EXPECT_TRUE(same) << model << " " << area << " pixel " << i;
+            } else if (!same) {
+              ++changed;
+            }
+          }
+        EXPECT_GT(kept, 1000u);
+        EXPECT_GT(changed, 1000u);
+      }
+}
+
+TEST(Inpainting, TakesEveryContentUnderTheMask) {
+  json::object c = case_named("inpaint");
+  std::vector<at::Tensor> made;
+  for (const auto& content : pipelines::masked_contents()) {
+    c["masked_content"] = json::string_view(content.name.data(), content.name.size());
+    made.push_back(stacked(shared_engine().generate(request_of(c))));
+  }
+  for (size_t i = 1; i < made.size(); ++i) EXPECT_GT(relative_l2(made[i], made[0]), 1e-3) << i;
+}
+
+TEST(Outpainting, MakesThePictureLargerAndKeepsTheOldOne) {
+  const Image original = picture_of(families() / "init.png");
+  json::object c = case_named("inpaint");
+  c.erase("mask");
+  c.erase("width");
+  c.erase("height");
+  c["outpaint"] = {16, 8, 0, 24};
+  c["steps"] = 2;
+  const auto picture = shared_engine().generate(request_of(c)).front();
+  EXPECT_EQ(picture.image.width, 80);
+  EXPECT_EQ(picture.image.height, 96);
+  EXPECT_EQ(picture.record.width, 80);
+  // What is farther from the seams than the overlap is the old picture's.
+  EXPECT_EQ(cropped(picture.image, {16 + 16, 8 + 16, 32, 24}).pixels,
+            cropped(original, {16, 16, 32, 24}).pixels);
+}
+
+/// Mean absolute difference of neighbouring pixels across a line, and everywhere else along the same direction.
+std::pair<double, double> seam_of(const Image& image, int x) {
+  double seam = 0, rest = 0;
+  for (int y = 0; y < image.height; ++y)
+    for (int column = 0; column < image.width; ++column) {
+      const int next = (column + 1) % image.width;
+      double difference = 0;
+      for (size_t c = 0; c < 3; ++c)
+        difference += std::abs(int{image.pixels[3 * static_cast<size_t>(y * image.width + column) + c]} -
+                               int{image.pixels[3 * static_cast<size_t>(y * image.width + next) + c]});
+      (column == x ? seam : rest) += difference;
+    }
+  return {seam / image.height, rest / image.height / (image.width - 1)};
+}
+
+TEST(Seamless, PicturesFitTheirOppositeEdge) {
+  json::object c = case_named("sd2_v");
+  c["steps"] = 4;
+  const auto plain = seam_of(shared_engine().generate(request_of(c)).front().image, 63);
+  c["seamless"] = "x";
+  const auto seamless = seam_of(shared_engine().generate(request_of(c)).front().image, 63);
+  EXPECT_LT(seamless.first, 1.5 * seamless.second);
+  EXPECT_GT(plain.first, 1.5 * plain.second);  // what the test would miss without
+}
+
+TEST(TiledDiffusion, OfOnePieceIsThePlainRunAndOfManyHasNoSeams) {
+  json::object c = case_named("sd2_v");
+  c["steps"] = 3;
+  const at::Tensor plain = stacked(shared_engine().generate(request_of(c)));
+  c["tile"] = 64;
+  EXPECT_TRUE(at::equal(stacked(shared_engine().generate(request_of(c))), plain));
+  c["width"] = 128;
+  c["tile_overlap"] = 32;
+  const auto picture = shared_engine().generate(request_of(c)).front();
+  EXPECT_EQ(picture.image.width, 128);
+  for (const int seam : {31, 47, 63, 79}) {
+    const auto [across, elsewhere] = seam_of(picture.image, seam);
+    EXPECT_LT(across, 2 * elsewhere) << "at " << seam;
+  }
+}
+
+TEST(Hires, MakesALargerPictureInASecondPass) {
+  json::object c = case_named("sd2_v");
+  c["steps"] = 3;
+  c["hires_scale"] = 1.5;
+  c["hires_strength"] = 0.5;
+  std::vector<at::Tensor> made;
+  for (const auto& upscaler : pipelines::upscalers()) {
+    c["hires_upscaler"] = json::string_view(upscaler.name.data(), upscaler.name.size());
+    const auto picture = shared_engine().generate(request_of(c)).front();
+    EXPECT_EQ(picture.image.width, 96) << upscaler.name;
+    EXPECT_EQ(picture.record.height, 96);
+    made.push_back(stacked({picture}));
+  }
+  for (size_t i = 1; i < made.size(); ++i) EXPECT_FALSE(at::equal(made[i], made[0]));
+}
+
+TEST(Guidance, SwitchedOffIsAsIfItWereNotThere) {
+  json::object c = case_named("sd2_v");
+  c["steps"] = 4;
+  const at::Tensor plain = stacked(shared_engine().generate(request_of(c)));
+  c["guidance_start"] = 0.9;  // of four steps, none begins there
+  const at::Tensor late = stacked(shared_engine().generate(request_of(c)));
+  c.erase("guidance_start");
+  c["guidance_scale"] = 1.0;
+  EXPECT_TRUE(at::equal(stacked(shared_engine().generate(request_of(c))), late));
+  EXPECT_GT(relative_l2(late, plain), 1e-3);
+  c["guidance_scale"] = 5.0;
+  c["skip_unconditional"] = 1000.0;  // every other step goes without
+  EXPECT_GT(relative_l2(stacked(shared_engine().generate(request_of(c))), plain), 1e-3);
+}
+
+std::string problem_of(const json::object& c) {
+  try {
+    shared_engine().generate(request_of(c));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Requests, ThatTheModelCannotDoAreRefusedByTheirField) {
+  const auto with = [](const char* name, const json::object& more) {
+    json::object c = case_named(name);
+    for (const auto& [key, value] : more) c[key] = value;
+    return c;
+  };
+  json::object no_mask = case_named("inpaint_9");
+  no_mask.erase("mask");
+  EXPECT_THAT(problem_of(no_mask), HasSubstr("made for inpainting"));
+  json::object no_picture = case_named("instruct_pix2pix");
+  no_picture.erase("init_image");
+  EXPECT_THAT(problem_of(no_picture), HasSubstr("edits pictures"));
+  json::object only_mask = case_named("inpaint");
+  only_mask.erase("init_image");
+  EXPECT_THAT(problem_of(only_mask), HasSubstr("needs a picture to repaint"));
+  EXPECT_THAT(problem_of(with("inpaint", {{"outpaint", {8, 0, 0, 0}}})),
+              HasSubstr("does not go with a mask"));
+  EXPECT_THAT(problem_of(with("inpaint", {{"masked_content", "magic"}})), HasSubstr("known: original, fill"));
+  EXPECT_THAT(problem_of(with("sd2_v", {{"freeu", "1,2"}})), HasSubstr("S1,S2,B1,B2"));
+  EXPECT_THAT(problem_of(with("pag_mid", {{"pag_blocks", "middle"}})), HasSubstr("no block 'middle'"));
+  EXPECT_THAT(problem_of(with("sd2_v", {{"prediction", "guess"}})), HasSubstr("known: epsilon"));
+  EXPECT_THAT(problem_of(with("sd2_v", {{"hires_scale", 2.0}, {"init_image", "init.png"}})),
+              HasSubstr("hires_scale"));
+  EXPECT_THAT(problem_of(with("sd2_v", {{"scheduler", "Eular"}})), HasSubstr("no 'Eular'"));
+  EXPECT_THAT(problem_of(with("sd2_v", {{"compat", "midjourney"}})),
+              HasSubstr("known: diffusers, a1111, comfy"));
+  EXPECT_THAT(problem_of(with("sdxl", {{"clip_skip", 9}})), HasSubstr("expected 0 to 2"));
+}
+
+TEST(Warnings, NameSettingsOfAnotherFamily) {
+  json::object c = case_named("sd2_v");
+  c["prompt_2"] = "more";
+  c["steps"] = 1;
+  const auto picture = shared_engine().generate(request_of(c)).front();
+  EXPECT_THAT(picture.record.warnings, testing::Contains(HasSubstr("prompt_2: has no effect")));
+}
 
 }  // namespace
 }  // namespace limn

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metadata of other programs, written by hand after their documented formats.
+#include "limn/provenance/recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "limn/base/error.h"
+#include "limn/provenance/record_testing.h"
+
+namespace limn::provenance {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Recipe recipe_of(const std::string& keyword, const std::string& text) {
+  const std::vector<TextEntry> texts{{keyword, text}};
+  const auto recipe = read_recipe(texts);
+  if (!recipe) throw std::runtime_error("nothing was read");
+  return *recipe;
+}
+std::string field(const Recipe& recipe, const char* name) {
+  const json::value* value = recipe.fields.if_contains(name);
+  return value ? to_text(*value) : "absent";
+}
+
+TEST(A1111Recipe, ReadsEveryFieldThatLimnHasASettingFor) {
+  const Recipe r = recipe_of("parameters", R"(a (red:1.2) cat <lora:ink:0.7>, [dog:bird:0.5]
+second line
+Negative prompt: blurry
+Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 18446744073709551615, Size: 512x768, Model hash: 6ce0161689, Model: v1-5-pruned, Variation seed: 9, Variation seed strength: 0.3, Seed resize from: 448x640, Clip skip: 2, ENSD: 31337, RNG: CPU, Tiling: True, Emphasis: No norm, NGMS: 0.5, Lora hashes: "ink: 1234567890ab", Version: v1.10.1)");
+  EXPECT_EQ(r.program, "a1111");
+  EXPECT_EQ(r.version, "v1.10.1");
+  EXPECT_EQ(r.compat, "a1111");
+  EXPECT_EQ(field(r, "prompt"), R"("a (red:1.2) cat , [dog:bird:0.5]\nsecond line")");
+  EXPECT_EQ(field(r, "negative_prompt"), R"("blurry")");
+  EXPECT_EQ(field(r, "steps"), "25");
+  EXPECT_EQ(field(r, "scheduler"), R"("DPM++ 2M")");
+  EXPECT_EQ(field(r, "schedule"), R"("Karras")");
+  EXPECT_EQ(field(r, "seed"), "18446744073709551615");
+  EXPECT_EQ(field(r, "width"), "512");
+  EXPECT_EQ(field(r, "height"), "768");
+  EXPECT_EQ(field(r, "variation_seed"), "9");
+  EXPECT_EQ(field(r, "seed_resize"), "[448,640]");
+  EXPECT_EQ(field(r, "clip_skip"), "2");
+  EXPECT_EQ(field(r, "eta_noise_seed_delta"), "31337");
+  EXPECT_EQ(field(r, "noise"), "absent");  // the CPU, which the profile has
+  EXPECT_EQ(field(r, "seamless"), R"("xy")");
+  EXPECT_EQ(field(r, "emphasis"), R"("no_norm")");
+  EXPECT_EQ(r.model, "v1-5-pruned");
+  EXPECT_EQ(r.model_hash, "6ce0161689");
+  ASSERT_EQ(r.loras.size(), 1u);
+  EXPECT_EQ(r.loras[0].name, "ink");
+  EXPECT_EQ(r.loras[0].weight, 0.7);
+  EXPECT_THAT(r.unused, IsEmpty());
+  EXPECT_THAT(r.notes, IsEmpty());
+}
+
+TEST(A1111Recipe, TakesTheGpuForTheDefaultAndSaysWhatItCannotDo) {
+  const Recipe r = recipe_of("parameters", R"(cat <hypernet:x:1>
+Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Denoising strength: 0.55, Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, ControlNet 0: "model: canny, weight: 1", Version: v1.5.2)");
+  EXPECT_EQ(field(r, "noise"), R"("philox")");
+  EXPECT_EQ(field(r, "hires_scale"), "2E0");
+  EXPECT_EQ(field(r, "hires_strength"), "5.5E-1");
+  EXPECT_EQ(field(r, "strength"), "absent");
+  EXPECT_THAT(r.notes, Contains(HasSubstr("R-ESRGAN 4x+")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("hypernet")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("GPU")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("before 1.7.0")));
+  ASSERT_EQ(r.unused.size(), 1u);
+  EXPECT_EQ(r.unused[0].first, "ControlNet 0");
+}
+
+TEST(A1111Recipe, KeepsWhatIsNoNumberAsANote) {
+  const Recipe r = recipe_of("parameters",
+                             "cat\nSteps: many, Sampler: Euler, CFG scale: 1e999, Seed: -1, Size: bigxsmall");
+  EXPECT_EQ(field(r, "steps"), "absent");
+  EXPECT_THAT(r.notes, Contains(HasSubstr("'many' is no number")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("is no size")));
+  const std::vector<TextEntry> prompt_only{{"parameters", "just words"}};
+  EXPECT_FALSE(read_recipe(prompt_only).has_value());
+}
+
+TEST(A1111Recipe, KnowsForgeAndStableDiffusionCpp) {
+  EXPECT_EQ(recipe_of("parameters", "a\nSteps: 1, Sampler: Euler, Seed: 2, Version: f2.0.1v1.10.1").program,
+            "forge");
+  const Recipe r =
+      recipe_of("parameters",
+                "a\nSteps: 20, CFG scale: 7, Seed: 42, Size: 512x512, Model: sd.safetensors, RNG: cuda, "
+                "Sampler: euler_a karras, Version: stable-diffusion.cpp");
+  EXPECT_EQ(r.program, "stable-diffusion.cpp");
+  EXPECT_EQ(field(r, "noise"), R"("philox")");
+  EXPECT_EQ(field(r, "scheduler"), R"("euler_a karras")");
+}
+
+TEST(LimnRecipe, GivesTheRequestBack) {
+  GenerationRecord record = testing::full_record();
+  record.request = {{"prompt", "fog"}, {"steps", 20},           {"lora", json::array{"ink.safetensors:0.75"}},
+                    {"count", 4},      {"init_image", "a.png"}, {"scheduler", "DPM2"}};
+  const auto recipe = read_recipe(stamp(record));
+  ASSERT_TRUE(recipe.has_value());
+  EXPECT_EQ(recipe->program, "limn");
+  EXPECT_EQ(recipe->compat, record.compat);
+  EXPECT_EQ(to_text(recipe->fields.at("seed")), std::to_string(record.seed));
+  EXPECT_FALSE(recipe->fields.contains("count"));
+  EXPECT_FALSE(recipe->fields.contains("lora"));
+  ASSERT_EQ(recipe->loras.size(), 1u);
+  EXPECT_EQ(recipe->loras[0].name, "ink");
+  EXPECT_THAT(recipe->notes, Contains(HasSubstr("a.png")));
+  record.request.clear();  // records of before had none
+  EXPECT_EQ(to_text(read_recipe(stamp(record))->fields.at("guidance_scale")), "6.25E0");
+}
+
+constexpr char kComfy[] = R"({
+ "3": {"class_type": "KSampler", "inputs": {"seed": ["11", 0], "steps": 20, "cfg": 8.0, "sampler_name": "dpmpp_2m",
+       "scheduler": "karras", "denoise": 1.0, "model": ["10", 0], "positive": ["6", 0], "negative": ["7", 0],
+       "latent_image": ["5", 0]}},
+ "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sub/sd15.safetensors"}},
+ "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 640, "batch_size": 1}},
+ "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a (red:1.2) cat", "clip": ["12", 0]}},
+ "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["12", 0]}},
+ "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+ "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}},
+ "10": {"class_type": "LoraLoader", "inputs": {"lora_name": "ink.safetensors", "strength_model": 0.6, "model": ["4", 0]}},
+ "11": {"class_type": "PrimitiveNode", "inputs": {"value": 156680208700286}},
+ "12": {"class_type": "CLIPSetLastLayer", "inputs": {"stop_at_clip_layer": -2, "clip": ["10", 1]}},
+ "20": {"class_type": "FaceDetailer", "inputs": {}}})";
+
+TEST(ComfyUiRecipe, FollowsTheGraphBackFromThePicture) {
+  const Recipe r = recipe_of("prompt", kComfy);
+  EXPECT_EQ(r.program, "comfyui");
+  EXPECT_EQ(r.compat, "comfy");
+  EXPECT_EQ(field(r, "prompt"), R"("a (red:1.2) cat")");
+  EXPECT_EQ(field(r, "negative_prompt"), R"("blurry")");
+  EXPECT_EQ(field(r, "seed"), "156680208700286");
+  EXPECT_EQ(field(r, "scheduler"), R"("dpmpp_2m")");
+  EXPECT_EQ(field(r, "schedule"), R"("karras")");
+  EXPECT_EQ(field(r, "height"), "640");
+  EXPECT_EQ(field(r, "clip_skip"), "2");
+  EXPECT_EQ(r.model, "sd15");
+  ASSERT_EQ(r.loras.size(), 1u);
+  EXPECT_EQ(r.loras[0].weight, 0.6);
+  EXPECT_THAT(r.notes, Contains(HasSubstr("FaceDetailer")));
+}
+
+TEST(ComfyUiRecipe, NeitherHangsNorFailsOnBrokenGraphs) {
+  // A link to itself, a dead link, wrong types, no sampler.
+  const Recipe circle = recipe_of(
+      "prompt",
+      R"({"1": {"class_type": "KSampler", "inputs": {"model": ["1", 0], "positive": ["1", 0], "seed": ["1", 0],
+          "steps": "many", "latent_image": ["99", 0]}}, "2": 7, "3": {"class_type": 5}})");
+  EXPECT_EQ(circle.program, "comfyui");
+  EXPECT_THAT(recipe_of("prompt", R"({"1": {"class_type": "LoadImage"}})").notes,
+              Contains(HasSubstr("no KSampler")));
+  EXPECT_THROW(recipe_of("prompt", R"({"1": {"class_type": )"), Error);
+}
+
+TEST(InvokeAiRecipe, ReadsCoreMetadata) {
+  const Recipe r = recipe_of("invokeai_metadata", R"({"app_version": "5.6.0", "generation_mode": "txt2img",
+    "positive_prompt": "fog", "negative_prompt": "", "width": 512, "height": 512, "seed": 3, "rand_device": "cpu",
+    "cfg_scale": 7.5, "steps": 30, "scheduler": "dpmpp_2m_k", "clip_skip": 0, "seamless_x": true, "seamless_y": false,
+    "model": {"key": "x", "hash": "blake3:abc", "name": "sd15", "base": "sd-1", "type": "main"},
+    "loras": [{"model": {"name": "ink"}, "weight": 0.5}], "controlnets": []})");
+  EXPECT_EQ(r.program, "invokeai");
+  EXPECT_EQ(field(r, "scheduler"), R"("dpmpp_2m_k")");
+  EXPECT_EQ(field(r, "seamless"), R"("x")");
+  EXPECT_EQ(r.model, "sd15");
+  EXPECT_EQ(r.loras.front().weight, 0.5);
+  EXPECT_EQ(r.unused.front().first, "controlnets");
+}
+
+TEST(NetworkTags, AreTakenOutOfPrompts) {
+  Recipe recipe;
+  EXPECT_EQ(without_network_tags("a <lora:x:1:0.5> b <3 <not a tag> <lyco:y>", recipe),
+            "a  b <3 <not a tag> ");
+  ASSERT_EQ(recipe.loras.size(), 2u);
+  EXPECT_EQ(recipe.loras[0].weight, 0.5);
+  EXPECT_EQ(recipe.loras[1].weight, 1);
+}
+
+}  // namespace
+}  // namespace limn::provenance
