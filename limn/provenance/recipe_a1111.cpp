@@ -131,6 +131,21 @@ void put_strength(const Infotext& info, Recipe& out) {
         "Denoising strength: the picture was made from another one, which has to be given as --init-image");
 }
 
+/// "ink: 1234567890ab, other: …".
+void put_lora_hashes(const Infotext& info, Recipe& out) {
+  const std::string text(info.find("Lora hashes"));
+  for (size_t start = 0, end; start < text.size(); start = end + 1) {
+    end = std::min(text.find(',', start), text.size());
+    const std::string pair = text.substr(start, end - start);
+    const size_t colon = pair.rfind(':'), first = pair.find_first_not_of(' ');
+    if (colon == std::string::npos || first >= colon) continue;
+    const size_t hash = pair.find_first_not_of(' ', colon + 1);
+    for (RecipeLora& lora : out.loras)
+      if (lora.name == pair.substr(first, colon - first) && hash != std::string::npos)
+        lora.hash = pair.substr(hash);
+  }
+}
+
 /// 1.7.0 as 10700; 0 for what is no version.
 int64_t version_number(std::string_view text) {
   if (text.starts_with('v')) text.remove_prefix(1);
@@ -151,12 +166,12 @@ int64_t version_number(std::string_view text) {
 
 void note_versions(const Infotext& info, const Recipe& recipe, std::vector<std::string>& notes) {
   const int64_t version = version_number(recipe.version);
-  if (recipe.program != "a1111") return;
+  if (recipe.program != "a1111" || version == 0) return;
   if (version < 10600 && info.prompt.find('[') != std::string::npos)
     notes.push_back(
         "Version: before 1.6.0 prompt editing counted numbers below 1 as shares, with a point or without");
-  if (version < 10700)
-    notes.push_back("Version: before 1.7.0 noise levels were rounded to half precision; limn's are exact");
+  if (version <= 10700)
+    notes.push_back("Version: until 1.7.0 noise levels were rounded to half precision; limn's are exact");
 }
 
 }  // namespace
@@ -170,7 +185,9 @@ std::optional<Recipe> read_a1111(std::span<const TextEntry> texts) {
   if (info.fields.empty()) return {};
   Recipe out;
   out.version = info.find("Version");
-  out.program = out.version.starts_with("stable-diffusion.cpp") ? "stable-diffusion.cpp"
+  const bool own = out.version.starts_with("limn ");
+  out.program = own                                               ? "limn"
+                : out.version.starts_with("stable-diffusion.cpp") ? "stable-diffusion.cpp"
                 : out.version.starts_with("f") || out.version.find("forge") != std::string::npos ? "forge"
                                                                                                  : "a1111";
   out.compat = "a1111";
@@ -194,6 +211,8 @@ std::optional<Recipe> read_a1111(std::span<const TextEntry> texts) {
   out.model_hash = info.find("Model hash");
   for (const auto& [key, value] : info.fields)
     if (!known.contains(key)) out.unused.emplace_back(key, value);
+  if (own) out.notes.push_back("limn's own record is gone; the text holds less");
+  put_lora_hashes(info, out);
   note_versions(info, out, out.notes);
   if (out.program == "stable-diffusion.cpp")
     out.notes.push_back(

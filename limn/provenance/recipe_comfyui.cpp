@@ -87,9 +87,34 @@ void put(const Graph& graph, const json::object& node, std::string_view name, co
     out.fields[field] = *value;
 }
 
+/// The node that an input's conditioning comes from: through nodes that change conditionings, by the output that is linked.
+const json::object* encoder_behind(const Graph& graph, const json::value* input, const char* field,
+                                   Recipe& out) {
+  for (size_t i = 0; i < kLongestPath; ++i) {
+    const json::object* node = graph.linked(input);
+    if (!node) return nullptr;
+    const std::string name = Graph::class_of(*node);
+    if (name == "CLIPTextEncode" || name == "CLIPTextEncodeSDXL") return node;
+    if (name == "ConditioningZeroOut") {
+      out.notes.push_back(std::string(field) +
+                          ": zeros (ConditioningZeroOut), which limn has for XL models without one");
+      return nullptr;
+    }
+    const json::value& place = input->get_array()[1];
+    const bool second = place.is_int64() && place.get_int64() == 1;
+    const json::value* next = Graph::input(*node, second ? "negative" : "positive");
+    for (const char* key : {"conditioning", "conditioning_1", "conditioning_to", ""})
+      if (!next) next = Graph::input(*node, key);
+    if (name == "ConditioningCombine" || name == "ConditioningConcat" || name == "ConditioningAverage")
+      out.notes.push_back(std::string(field) + ": " + name + ": only its first text is read");
+    input = next;
+  }
+  return nullptr;
+}
+
 /// The text that an input's conditioning comes from.
 void put_prompt(const Graph& graph, const json::value* input, const char* field, Recipe& out) {
-  const json::object* encoder = graph.back(input, {"CLIPTextEncode", "CLIPTextEncodeSDXL"});
+  const json::object* encoder = encoder_behind(graph, input, field, out);
   if (!encoder) return;
   const bool xl = Graph::class_of(*encoder) == "CLIPTextEncodeSDXL";
   const json::value* text = graph.value_of(Graph::input(*encoder, xl ? "text_l" : "text"));
@@ -102,9 +127,8 @@ void put_prompt(const Graph& graph, const json::value* input, const char* field,
 
 /// The model that a sampler's input leads back to, and the LoRAs on the way.
 void put_model(const Graph& graph, const json::value* value, Recipe& out) {
-  for (size_t i = 0; i < kLongestPath; ++i) {
-    const json::object* node = graph.linked(value);
-    if (!node) return;
+  std::set<const json::object*> seen;
+  for (const json::object* node; (node = graph.linked(value)) && seen.insert(node).second;) {
     const std::string name = Graph::class_of(*node);
     const auto text = [&](std::string_view input) {
       const json::value* found = graph.value_of(Graph::input(*node, input));
@@ -126,6 +150,11 @@ void put_model(const Graph& graph, const json::value* value, Recipe& out) {
 
 void put_latents(const Graph& graph, const json::object& sampler, Recipe& out) {
   const json::value* input = Graph::input(sampler, "latent_image");
+  if (graph.back(input, {"KSampler", "KSamplerAdvanced"})) {
+    out.notes.push_back(
+        "the picture went through two samplers: the second's settings and the first's size are read");
+    put(graph, sampler, "denoise", "hires_strength", out);
+  }
   if (const json::object* empty = graph.back(input, {"EmptyLatentImage"})) {
     put(graph, *empty, "width", "width", out);
     put(graph, *empty, "height", "height", out);
@@ -170,6 +199,25 @@ void note_unknown_nodes(const Graph& graph, Recipe& out) {
     out.notes.push_back("node " + name + ": limn does not know what it did");
 }
 
+/// ComfyUI writes NaN, which is no JSON, where a node is always run again.
+std::string without_nan(const std::string& text) {
+  std::string out;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (quoted && text[i] == '\\' && i + 1 < text.size()) {
+      out += text[i++];
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (!quoted && text.compare(i, 3, "NaN") == 0) {
+      out += "null";
+      i += 2;
+      continue;
+    }
+    out += text[i];
+  }
+  return out;
+}
+
 }  // namespace
 
 std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
@@ -177,7 +225,7 @@ std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
   for (const TextEntry& entry : texts)
     if (entry.keyword == "prompt" && entry.text.starts_with('{')) found = &entry;
   if (!found) return {};
-  const json::value parsed = parse_json(found->text, "prompt");
+  const json::value parsed = parse_json(without_nan(found->text), "prompt");
   if (!parsed.is_object()) return {};
   const Graph graph(parsed.get_object());
   Recipe out;
@@ -199,8 +247,9 @@ std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
   put_prompt(graph, Graph::input(*sampler, "negative"), "negative_prompt", out);
   put_model(graph, Graph::input(*sampler, "model"), out);
   put_latents(graph, *sampler, out);
+  Recipe said_already;
   const json::object* encoder =
-      graph.back(Graph::input(*sampler, "positive"), {"CLIPTextEncode", "CLIPTextEncodeSDXL"});
+      encoder_behind(graph, Graph::input(*sampler, "positive"), "prompt", said_already);
   if (const json::object* last =
           encoder ? graph.back(Graph::input(*encoder, "clip"), {"CLIPSetLastLayer"}) : nullptr)
     if (const json::value* layer = graph.value_of(Graph::input(*last, "stop_at_clip_layer"));

@@ -54,6 +54,7 @@ Steps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 18446
   ASSERT_EQ(r.loras.size(), 1u);
   EXPECT_EQ(r.loras[0].name, "ink");
   EXPECT_EQ(r.loras[0].weight, 0.7);
+  EXPECT_EQ(r.loras[0].hash, "1234567890ab");
   EXPECT_THAT(r.unused, IsEmpty());
   EXPECT_THAT(r.notes, IsEmpty());
 }
@@ -68,7 +69,7 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Denoising str
   EXPECT_THAT(r.notes, Contains(HasSubstr("R-ESRGAN 4x+")));
   EXPECT_THAT(r.notes, Contains(HasSubstr("hypernet")));
   EXPECT_THAT(r.notes, Contains(HasSubstr("GPU")));
-  EXPECT_THAT(r.notes, Contains(HasSubstr("before 1.7.0")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("until 1.7.0")));
   ASSERT_EQ(r.unused.size(), 1u);
   EXPECT_EQ(r.unused[0].first, "ControlNet 0");
 }
@@ -143,6 +144,33 @@ TEST(ComfyUiRecipe, FollowsTheGraphBackFromThePicture) {
   ASSERT_EQ(r.loras.size(), 1u);
   EXPECT_EQ(r.loras[0].weight, 0.6);
   EXPECT_THAT(r.notes, Contains(HasSubstr("FaceDetailer")));
+}
+
+TEST(ComfyUiRecipe, FollowsConditioningsByTheOutputThatIsLinked) {
+  const Recipe r = recipe_of("prompt", R"({
+    "1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "negative": ["2", 1], "seed": 1}},
+    "2": {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["3", 0], "negative": ["4", 0]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "cat"}, "is_changed": [NaN]},
+    "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "not a NaN"}}})");
+  EXPECT_EQ(field(r, "prompt"), R"("cat")");
+  EXPECT_EQ(field(r, "negative_prompt"), R"("not a NaN")");
+  const Recipe zero = recipe_of("prompt", R"({
+    "1": {"class_type": "KSampler", "inputs": {"positive": ["3", 0], "negative": ["5", 0], "seed": 1}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "cat"}},
+    "5": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["3", 0]}}})");
+  EXPECT_EQ(field(zero, "negative_prompt"), "absent");
+  EXPECT_THAT(zero.notes, Contains(HasSubstr("ConditioningZeroOut")));
+  const Recipe twice = recipe_of("prompt", R"({
+    "1": {"class_type": "KSampler", "inputs": {"latent_image": ["2", 0], "denoise": 0.4, "seed": 2}},
+    "2": {"class_type": "LatentUpscaleBy", "inputs": {"samples": ["3", 0]}},
+    "3": {"class_type": "KSampler", "inputs": {"latent_image": ["4", 0], "seed": 1}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512}},
+    "5": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}})");
+  EXPECT_EQ(field(twice, "hires_strength"), "4E-1");
+  EXPECT_THAT(twice.notes, Contains(HasSubstr("two samplers")));
+  const Recipe loop = recipe_of("prompt", R"({"1": {"class_type": "KSampler", "inputs": {"model": ["2", 0]}},
+                    "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "x.safetensors", "model": ["2", 0]}}})");
+  EXPECT_EQ(loop.loras.size(), 1u);
 }
 
 TEST(ComfyUiRecipe, NeitherHangsNorFailsOnBrokenGraphs) {

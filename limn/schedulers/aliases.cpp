@@ -185,10 +185,4 @@ std::optional<FoundAlias> find_alias(std::string_view dialect, std::string_view 
   return FoundAlias{row, std::string(levels->sigma_schedule)};
 }
 
-std::string_view a1111_label(std::string_view scheduler) {
-  for (const SamplerAlias& row : kSamplers)
-    if (row.dialect == "a1111" && row.scheduler == scheduler) return row.label;
-  return scheduler == "dpmpp_2m" ? "DPM++ 2M" : scheduler == "lcm" ? "LCM" : std::string_view();
-}
-
 }  // namespace limn::schedulers

@@ -39,7 +39,4 @@ struct FoundAlias {
 std::optional<FoundAlias> find_alias(std::string_view dialect, std::string_view sampler,
                                      std::string_view schedule = {});
 
-/// What A1111 calls a scheduler of ours; empty when it has no name for it.
-std::string_view a1111_label(std::string_view scheduler);
-
 }  // namespace limn::schedulers

@@ -119,7 +119,8 @@ std::vector<TokenChunk> comfy_chunks(const CLIPTokenizer& tokenizer, std::span<c
       const std::vector<int64_t> word = tokenizer.encode(part.text.substr(start, end - start));
       for (size_t taken = 0; taken < word.size();) {
         const size_t room = length - out.back().ids.size(), left = word.size() - taken;
-        const size_t now = left <= room ? left : word.size() >= kLongWord ? room : 0;
+        const bool tears = word.size() >= kLongWord || out.back().ids.empty();  // a word longer than a chunk
+        const size_t now = left <= room ? left : tears ? room : 0;
         out.back().ids.insert(out.back().ids.end(), word.begin() + static_cast<ptrdiff_t>(taken),
                               word.begin() + static_cast<ptrdiff_t>(taken + now));
         out.back().weights.resize(out.back().ids.size(), static_cast<float>(part.weight));

@@ -100,7 +100,7 @@ TEST(A1111Schedule, HandlesTheOddCases) {
 }
 
 TEST(A1111And, SplitsComposedPromptsWithTheirWeights) {
-  EXPECT_EQ(split_a1111_and("a AND b"), (Parts{{"a ", 1}, {" b", 1}}));
+  EXPECT_EQ(split_a1111_and("a AND b"), (Parts{{"a", 1}, {" b", 1}}));
   EXPECT_EQ(split_a1111_and("a :1.2 AND b : 0.5"), (Parts{{"a", 1.2}, {" b", 0.5}}));
   EXPECT_EQ(split_a1111_and("LAND ANDES and"), (Parts{{"LAND ANDES and", 1}}));
   EXPECT_EQ(split_a1111_and("(a:1.3)"), (Parts{{"(a:1.3)", 1}}));

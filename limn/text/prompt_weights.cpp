@@ -67,7 +67,7 @@ double number_of(std::string_view text) {
   return value;
 }
 
-/// Weights by where a bracket opened, multiplied in once at the end: linear whatever the nesting.
+/// Brackets are remembered where they opened, and multiplied into the parts at the end.
 class Attention {
  public:
   explicit Attention(std::string_view text) { read(text); }
@@ -176,15 +176,16 @@ std::vector<WeightedText> split_a1111_and(const std::string& text) {
         const std::string_view number = std::string_view(piece).substr(first, last - first + 1);
         double value = 0;
         const std::string_view digits = number.starts_with('+') ? number.substr(1) : number;
-        const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        const auto [end, code] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), value, std::chars_format::fixed);
         if (code == std::errc() && end == digits.data() + digits.size() && std::isfinite(value)) {
           weight = value;
           piece.resize(colon);
-          const size_t kept = piece.find_last_not_of(kSpaces);
-          piece.resize(kept == std::string::npos ? 0 : kept + 1);
         }
       }
     }
+    const size_t kept = piece.find_last_not_of(kSpaces);
+    piece.resize(kept == std::string::npos ? 0 : kept + 1);
     out.push_back({std::move(piece), weight});
   };
   constexpr std::string_view kAnd = "AND";

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "limn/schedulers/aliases.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "limn/base/named_table.h"
+#include "limn/schedulers/level_schedule.h"
+
+namespace limn::schedulers {
+namespace {
+
+TEST(Aliases, NameSchedulersAndSchedulesThatThereAre) {
+  std::set<std::pair<std::string_view, std::string_view>> names;
+  for (const SamplerAlias& alias : sampler_aliases()) {
+    EXPECT_TRUE(names.insert({alias.dialect, alias.label}).second) << alias.label;
+    EXPECT_NE(try_find_named(all(), alias.scheduler), nullptr) << alias.label;
+    if (alias.schedule != "-" && !alias.schedule.empty())
+      EXPECT_NE(try_find_named(level_schedules(), alias.schedule), nullptr) << alias.label;
+  }
+  for (const ScheduleAlias& alias : schedule_aliases())
+    EXPECT_NE(try_find_named(level_schedules(), alias.sigma_schedule), nullptr) << alias.label;
+}
+
+struct Expected {
+  const char *dialect, *sampler, *schedule, *scheduler, *levels;
+  bool discards;
+};
+class FindAlias : public testing::TestWithParam<Expected> {};
+
+TEST_P(FindAlias, GivesSamplerAndSchedule) {
+  const Expected& e = GetParam();
+  const auto found = find_alias(e.dialect, e.sampler, e.schedule);
+  ASSERT_TRUE(found.has_value()) << e.sampler;
+  EXPECT_EQ(found->sampler->scheduler, e.scheduler);
+  EXPECT_EQ(found->sigma_schedule, e.levels);
+  EXPECT_EQ(found->sampler->discards_next_to_last, e.discards);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Names, FindAlias,
+    testing::Values(Expected{"a1111", "DPM++ 2M Karras", "", "k_dpmpp_2m", "karras", false},
+                    Expected{"a1111", "DPM++ 2M", "Automatic", "k_dpmpp_2m", "karras", false},
+                    Expected{"a1111", "DPM++ 2M", "Uniform", "k_dpmpp_2m", "normal", false},
+                    Expected{"a1111", "DPM++ 3M SDE Exponential", "", "dpmpp_3m_sde", "exponential", true},
+                    Expected{"a1111", "dpm2 a", "", "dpm2_ancestral", "karras", true},
+                    Expected{"a1111", "k_euler_a", "", "euler_ancestral", "normal", false},
+                    Expected{"a1111", "Euler", "Beta", "euler", "beta_linear", false},
+                    Expected{"a1111", "DDIM", "", "ddim", "", false},
+                    Expected{"comfy", "dpm_2", "karras", "dpm2", "karras", true},
+                    Expected{"comfy", "dpmpp_3m_sde", "beta", "dpmpp_3m_sde", "beta", false},
+                    Expected{"sdcpp", "euler_a karras", "", "euler_ancestral", "karras", false},
+                    Expected{"invokeai", "dpmpp_sde_k", "", "dpmpp_sde", "karras", false}),
+    [](const auto& info) { return "Case" + std::to_string(info.index); });
+
+TEST(Aliases, FindNothingForNamesThatNobodyHas) {
+  EXPECT_FALSE(find_alias("a1111", "DPM++ 9X").has_value());
+  EXPECT_FALSE(find_alias("a1111", "DPM++ 2M", "Sideways").has_value());
+  EXPECT_FALSE(find_alias("nobody", "Euler").has_value());
+  EXPECT_FALSE(find_alias("a1111", "").has_value());
+}
+
+}  // namespace
+}  // namespace limn::schedulers
