@@ -106,8 +106,11 @@ void put_size(const Infotext& info, Recipe& out) {
   } else if (!text.empty()) {
     out.notes.push_back("Size: '" + std::string(text) + "' is no size");
   }
-  if (const auto size = size_of(info.find("Seed resize from")))
+  const std::string_view from = info.find("Seed resize from");
+  if (const auto size = size_of(from))
     out.fields["seed_resize"] = json::array{size->first, size->second};
+  else if (!from.empty())
+    out.notes.push_back("Seed resize from: '" + std::string(from) + "' is no size");
 }
 
 /// Where its random numbers came from: its default is the GPU's, and no field says so.
@@ -122,7 +125,12 @@ void put_noise(const Infotext& info, Recipe& out) {
 
 void put_strength(const Infotext& info, Recipe& out) {
   const auto strength = number_of<double>(info.find("Denoising strength"));
-  if (!strength) return;
+  if (!strength) {
+    if (!info.find("Denoising strength").empty())
+      out.notes.push_back("Denoising strength: '" + std::string(info.find("Denoising strength")) +
+                          "' is no number");
+    return;
+  }
   if (out.fields.contains("hires_scale"))
     out.fields["hires_strength"] = *strength;
   else

@@ -187,6 +187,23 @@ const json::object* find_sampler(const Graph& graph, Recipe& out) {
   return found;
 }
 
+/// Settings of the sampler that have no place here.
+void keep_unused(const Graph& graph, const json::object& sampler, Recipe& out) {
+  static const std::set<std::string_view> used{"steps",        "cfg",        "sampler_name", "scheduler",
+                                               "seed",         "noise_seed", "positive",     "negative",
+                                               "latent_image", "model"};
+  const json::value* inputs = sampler.if_contains("inputs");
+  if (!inputs || !inputs->is_object()) return;
+  for (const auto& [key, value] : inputs->get_object()) {
+    const std::string name(key);
+    const bool denoised =
+        name == "denoise" && (out.fields.contains("strength") || out.fields.contains("hires_strength") ||
+                              value == json::value(1) || value == json::value(1.0));
+    if (!used.contains(name) && !denoised)
+      if (const json::value* held = graph.value_of(&value)) out.unused.emplace_back(name, to_text(*held));
+  }
+}
+
 void note_unknown_nodes(const Graph& graph, Recipe& out) {
   std::set<std::string> classes;
   for (const auto& [id, value] : graph.nodes())
@@ -247,6 +264,7 @@ std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
   put_prompt(graph, Graph::input(*sampler, "negative"), "negative_prompt", out);
   put_model(graph, Graph::input(*sampler, "model"), out);
   put_latents(graph, *sampler, out);
+  keep_unused(graph, *sampler, out);
   Recipe said_already;
   const json::object* encoder =
       encoder_behind(graph, Graph::input(*sampler, "positive"), "prompt", said_already);

@@ -2,6 +2,7 @@
 // Metadata of other programs: the first byte chooses the keyword, the rest is its text.
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 #include "limn/base/error.h"
 #include "limn/provenance/recipe.h"
@@ -13,7 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       {kKeywords[data[0] % 4], std::string(reinterpret_cast<const char*>(data) + 1, size - 1)}};
   try {
     if (const auto recipe = limn::provenance::read_recipe(texts)) limn::provenance::to_json(*recipe);
-  } catch (const limn::Error&) {  // what bad metadata gets
+  } catch (const limn::Error& error) {  // what bad metadata gets
+    if (error.code() != limn::ErrorCode::BadFile && error.code() != limn::ErrorCode::Unsupported)
+      std::abort();
   }
   return 0;
 }

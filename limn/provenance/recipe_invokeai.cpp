@@ -79,7 +79,11 @@ std::optional<Recipe> read_invokeai(std::span<const TextEntry> texts) {
   for (const FieldRow& row : kFields) {
     known.insert(row.key);
     const json::value* value = metadata.if_contains(json::string_view(row.key.data(), row.key.size()));
-    if (value && (value->is_string() || value->is_number())) out.fields[row.field] = *value;
+    if (!value || value->is_null()) continue;
+    if (value->is_string() || value->is_number())
+      out.fields[row.field] = *value;
+    else
+      out.notes.push_back(std::string(row.key) + ": expected a text or a number, found " + to_text(*value));
   }
   if (out.fields.contains("strength")) {
     out.notes.push_back(

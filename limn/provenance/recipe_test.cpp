@@ -168,6 +168,11 @@ TEST(ComfyUiRecipe, FollowsConditioningsByTheOutputThatIsLinked) {
     "5": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}})");
   EXPECT_EQ(field(twice, "hires_strength"), "4E-1");
   EXPECT_THAT(twice.notes, Contains(HasSubstr("two samplers")));
+  const Recipe advanced = recipe_of(
+      "prompt",
+      R"({"1": {"class_type": "KSamplerAdvanced", "inputs": {"noise_seed": 1, "start_at_step": 3}}})");
+  ASSERT_EQ(advanced.unused.size(), 1u);
+  EXPECT_EQ(advanced.unused[0].first, "start_at_step");
   const Recipe loop = recipe_of("prompt", R"({"1": {"class_type": "KSampler", "inputs": {"model": ["2", 0]}},
                     "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "x.safetensors", "model": ["2", 0]}}})");
   EXPECT_EQ(loop.loras.size(), 1u);
