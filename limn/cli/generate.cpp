@@ -166,7 +166,7 @@ std::function<int()> add_generate(CLI::App& app) {
     const std::string name = field.name == "prompt" ? "prompt" : flag_of(field.name);
     CLI::Option* option = app.add_option_function<std::string>(
         name, [options, &field](const std::string& text) { options->fields[&field].push_back(text); }, help);
-    if (field.kind == engine::FieldKind::Loras)
+    if (field.kind == engine::FieldKind::Loras || field.kind == engine::FieldKind::Texts)
       option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->trigger_on_parse();
     option->type_name(std::string(type_name_of(field)));
   }

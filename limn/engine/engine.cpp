@@ -14,6 +14,7 @@
 #include "limn/base/named_table.h"
 #include "limn/engine/model_cache.h"
 #include "limn/engine/resolve.h"
+#include "limn/engine/wording.h"
 #include "limn/pipelines/decode.h"
 #include "limn/pipelines/pixels.h"
 #include "limn/pipelines/text_to_image.h"
@@ -57,8 +58,18 @@ std::string Picture::encode(std::string_view format) const {
   return encode_image(image, format, provenance::stamp(record));
 }
 
-std::vector<Picture> Engine::generate(const GenerateRequest& request, std::stop_token stop,
+std::vector<Picture> Engine::generate(const GenerateRequest& asked, std::stop_token stop,
                                       const OnProgress& on_progress) {
+  const std::vector<GenerateRequest> requests = with_choices(with_styles(asked));
+  std::vector<Picture> pictures;
+  for (const GenerateRequest& request : requests)
+    for (Picture& picture : generate_as_worded(request, stop, on_progress))
+      pictures.push_back(std::move(picture));
+  return pictures;
+}
+
+std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, std::stop_token stop,
+                                                const OnProgress& on_progress) {
   const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
   const c10::InferenceMode inference;
   models::LoadOptions options = load_options_of(request);

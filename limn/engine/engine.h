@@ -60,6 +60,8 @@ class Engine {
                                 const OnProgress& on_progress = {});
 
  private:
+  std::vector<Picture> generate_as_worded(const GenerateRequest& request, std::stop_token stop,
+                                          const OnProgress& on_progress);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -79,6 +79,13 @@ void set_loras(GenerateRequest& request, const json::value& value) {
   }
 }
 
+void set_styles(GenerateRequest& request, const json::value& value) {
+  if (value.is_string()) return request.styles.emplace_back(value.as_string()), void();
+  request.styles.clear();
+  for (const json::value& item : value.as_array())
+    request.styles.emplace_back(item.is_string() ? item.as_string() : "");
+}
+
 using R = GenerateRequest;
 constexpr double kMostSide = 8192;
 constexpr size_t kMostText = 10'000;
@@ -387,6 +394,19 @@ const RequestField kFields[] = {
      .help = "language of the prompts (default: as compat has it; diffusers: plain)",
      .choices = [] { return names_of(text::prompt_syntaxes()); },
      .set = set_text<&R::prompt_syntax>},
+    {.name = "styles_file",
+     .kind = FieldKind::Path,
+     .help = "A1111's styles.csv: name, prompt, negative_prompt",
+     .set = set_text<&R::styles_file>},
+    {.name = "style",
+     .kind = FieldKind::Texts,
+     .help = "a style of styles_file to add to the prompts; may be given again",
+     .set = set_styles},
+    {.name = "wildcards",
+     .kind = FieldKind::Path,
+     .help =
+         "folder of text files: __name__ in a prompt is a line of name.txt, {a|b} a choice, both by the seed",
+     .set = set_text<&R::wildcards>},
     {.name = "emphasis",
      .kind = FieldKind::Text,
      .help = "how weights of A1111's language count (default: original)",
@@ -445,6 +465,8 @@ std::string expectation(const RequestField& field) {
       return "an integer from " + plain(field.least) + " to " + plain(field.most);
     case FieldKind::Loras:
       return "a list of FILE[:WEIGHT]";
+    case FieldKind::Texts:
+      return "a list of texts";
     case FieldKind::Size:
       return "WIDTHxHEIGHT, pixels from 1 to " + plain(kMostSide);
     case FieldKind::Integers:
@@ -502,6 +524,7 @@ bool has_kind(const RequestField& field, const json::value& value) {
     case FieldKind::Number:
       return value.is_number();
     case FieldKind::Loras:
+    case FieldKind::Texts:
       return value.is_array() || value.is_string();
     case FieldKind::Size:
       return is_list_of_integers(value, 2, 1, kMostSide);
@@ -526,11 +549,11 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
   if (field.kind == FieldKind::Text) check_text(field, value.as_string());
   field.set(request, value);
   const json::string_view name(field.name.data(), field.name.size());
-  if (field.kind == FieldKind::Loras && value.is_string() && request.given.contains(name))
+  const bool is_list = field.kind == FieldKind::Loras || field.kind == FieldKind::Texts;
+  if (is_list && value.is_string() && request.given.contains(name))
     request.given[name].as_array().push_back(value);
   else
-    request.given[name] =
-        field.kind == FieldKind::Loras && value.is_string() ? json::value(json::array{value}) : value;
+    request.given[name] = is_list && value.is_string() ? json::value(json::array{value}) : value;
 }
 
 void set_field_from_text(GenerateRequest& request, const RequestField& field, const std::string& text) {

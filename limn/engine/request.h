@@ -58,7 +58,9 @@ struct GenerateRequest {
   std::optional<int64_t> hires_steps;
   std::string hires_upscaler = "latent";
   std::string seamless = "none";
-  int64_t tile = 0, tile_overlap = 128;              // pixels
+  int64_t tile = 0, tile_overlap = 128;  // pixels
+  std::filesystem::path styles_file, wildcards;
+  std::vector<std::string> styles;                   // of styles_file, in the order in which they are applied
   std::string prompt_syntax, emphasis = "original";  // empty: as compat says
   std::string noise;                                 // empty: as compat says
   uint64_t variation_seed = 0, eta_noise_seed_delta = 0;
@@ -69,7 +71,7 @@ struct GenerateRequest {
   json::object given;  // the fields that were set, as they were given
 };
 
-enum class FieldKind { Text, Path, Integer, Seed, Number, Size, Integers, Loras };
+enum class FieldKind { Text, Path, Integer, Seed, Number, Size, Integers, Loras, Texts };
 
 /// One setting: how it is named, said and checked.
 struct RequestField {
