@@ -12,7 +12,8 @@ function(limn_module)
   set_target_properties(limn_${name} PROPERTIES EXPORT_NAME ${name})
   list(TRANSFORM arg_DEPS PREPEND limn_)
   target_link_libraries(limn_${name} PUBLIC ${arg_DEPS} PRIVATE ${arg_LIBS})
-  target_compile_options(limn_${name} PRIVATE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+  target_compile_options(limn_${name} PRIVATE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # GCC 12 sees it where nothing is (its bug 105651)
   target_include_directories(limn_${name} PUBLIC
     $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   if(arg_PUBLIC_HEADERS)

@@ -75,7 +75,8 @@ at::Tensor product(const LoraLayer& layer, at::IntArrayRef shape) {
 /// The module's twin with the changes of its layers added.
 template <typename Module>
 std::shared_ptr<const Module> changed_twin(const Module& base, const std::string& part,
-                                           const std::vector<std::pair<LoraLayer, double>>& changes) {
+                                           const std::vector<std::pair<LoraLayer, double>>& changes,
+                                           at::ScalarType dtype) {
   std::map<std::string, at::Tensor> sums;
   auto twin = twin_of(base);
   std::map<std::string, at::Tensor> parameters;
@@ -91,7 +92,7 @@ std::shared_ptr<const Module> changed_twin(const Module& base, const std::string
   }
   twin->for_each_parameter("", [&](const std::string& name, at::Tensor& tensor) {
     if (const auto sum = sums.find(name); sum != sums.end())
-      tensor = (tensor.to(at::kFloat) + sum->second).to(tensor.scalar_type());
+      tensor = (tensor.to(at::kFloat) + sum->second).to(dtype);
   });
   return twin;
 }
@@ -165,10 +166,12 @@ std::shared_ptr<const models::Model> with_loras(const std::shared_ptr<const mode
   for (const LoraUse& use : uses)
     for (LoraLayer& layer : read_lora(use.path, *base)) changes.emplace_back(std::move(layer), use.weight);
   auto out = std::make_shared<models::Model>(*base);
-  out->unet = changed_twin(*base->unet, "unet", changes);
-  if (base->text_encoder) out->text_encoder = changed_twin(*base->text_encoder, "text_encoder", changes);
+  out->unet = changed_twin(*base->unet, "unet", changes, base->loaded_as.dtype);
+  if (base->text_encoder)
+    out->text_encoder = changed_twin(*base->text_encoder, "text_encoder", changes, base->loaded_as.dtype);
   if (base->text_encoder_2)
-    out->text_encoder_2 = changed_twin(*base->text_encoder_2, "text_encoder_2", changes);
+    out->text_encoder_2 =
+        changed_twin(*base->text_encoder_2, "text_encoder_2", changes, base->loaded_as.dtype);
   return out;
 }
 

@@ -171,7 +171,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
           {.stage = Progress::Stage::Decode, .done = first + i, .total = run.count, .first_picture = first});
       const auto decode_started = std::chrono::steady_clock::now();
       const at::Tensor latents = generated.latents.slice(0, i, i + 1);
-      const at::Tensor pixels = pipelines::decode_latents(*model.vae, latents, {}, stop);
+      const at::Tensor pixels = pipelines::decode_latents(*model.vae, latents, run.decoding, stop);
       if (!all_finite(pixels)) throw NotFinite{"decoded picture"};
       Picture& picture = pictures.emplace_back();
       picture.image = pipelines::to_image(pixels);

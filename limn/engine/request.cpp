@@ -380,6 +380,14 @@ const RequestField kFields[] = {
      .least = 0,
      .most = kMostSide,
      .set = set_integer<&R::tile_overlap>},
+    {.name = "vae_tile",
+     .kind = FieldKind::Integer,
+     .help =
+         "pixels a side of overlapping parts that are decoded one by one, to save memory (default: 768 for "
+         "pictures over 1024)",
+     .least = 0,
+     .most = kMostSide,
+     .set = set_integer<&R::vae_tile>},
     {.name = "init_latents",
      .kind = FieldKind::Path,
      .help = "safetensors with 'latents', float32 [pictures, channels, h, w], used as the unit noise",

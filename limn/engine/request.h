@@ -59,6 +59,7 @@ struct GenerateRequest {
   std::string hires_upscaler = "latent";
   std::string seamless = "none";
   int64_t tile = 0, tile_overlap = 128;  // pixels
+  int64_t vae_tile = 0;                  // pixels
   std::filesystem::path styles_file, wildcards;
   std::vector<std::string> styles;                   // of styles_file, in the order in which they are applied
   std::string prompt_syntax, emphasis = "original";  // empty: as compat says

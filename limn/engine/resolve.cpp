@@ -234,6 +234,16 @@ void resolve_hires(const GenerateRequest& request, const models::Model& model, R
     throw Error(ErrorCode::InvalidArgument, "hires_scale", "a picture of that many pixels is over the limit");
 }
 
+pipelines::Tiling decoding_of(const GenerateRequest& request, const models::Model& model) {
+  constexpr int64_t kSmallest = 64;
+  if (request.vae_tile == 0) return {};
+  if (request.vae_tile < kSmallest)
+    throw Error(ErrorCode::InvalidArgument, "vae_tile",
+                "expected 0 or at least 64 pixels, found " + std::to_string(request.vae_tile));
+  const int64_t tile = request.vae_tile / model.factor();
+  return {.largest_untiled = tile, .tile = tile, .overlap = tile / 4};
+}
+
 /// The fields as they were given, without the folders of files.
 json::object portable(const json::object& given) {
   json::object out = given;
@@ -319,6 +329,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   args.guidance = guidance_of(request, model);
   args.levels = levels_of(run.scheduler);
   args.tiling = {.tile = request.tile / model.factor(), .overlap = request.tile_overlap / model.factor()};
+  run.decoding = decoding_of(request, model);
   if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
   resolve_hires(request, model, run);
   const uint64_t seed = request.seed ? *request.seed : random_seed();

@@ -9,6 +9,7 @@
 #include "limn/engine/model_cache.h"
 #include "limn/engine/request.h"
 #include "limn/image/edit.h"
+#include "limn/pipelines/decode.h"
 #include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
 #include "limn/schedulers/scheduler.h"
@@ -66,6 +67,7 @@ struct Run {
   SchedulerChoice scheduler;
   std::optional<Edit> edit;
   std::optional<Hires> hires;
+  pipelines::Tiling decoding;
   std::shared_future<ModelHashes> hashes;
 
   pipelines::GenerateArgs args_of(int64_t first, int64_t batch) const;

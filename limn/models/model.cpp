@@ -32,10 +32,19 @@ RequestDefaults read_defaults(const std::filesystem::path& folder) {
 
 template <typename Module, typename Config>
 std::shared_ptr<const Module> loaded(const Part& part, const std::string& name, Config config,
-                                     at::ScalarType dtype, at::Device device) {
+                                     at::ScalarType dtype, at::Device device,
+                                     nn::Widening widening = nn::Widening::AtLoad) {
   auto module = std::make_shared<Module>(config);
-  nn::load_parameters(*module, part.tensors, dtype, device, name);
+  nn::load_parameters(*module, part.tensors, dtype, device, name, widening);
   return module;
+}
+
+nn::Widening widening_of(const Checkpoint& checkpoint, const LoadOptions& options) {
+  int64_t bytes = 0;
+  for (const auto& [name, part] : checkpoint.parts)
+    for (const auto& [key, entry] : part.tensors.tensors)
+      bytes += entry.elements() * static_cast<int64_t>(c10::elementSize(options.dtype));
+  return bytes > options.most_widened ? nn::Widening::AtUse : nn::Widening::AtLoad;
 }
 
 std::string where_of(const Part& part) { return part.tensors.origin + ": config"; }
@@ -53,7 +62,8 @@ std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions&
 /// Null when the checkpoint has no such part.
 std::shared_ptr<const text::CLIPTextModel> load_text_encoder(const Checkpoint& checkpoint,
                                                              const std::string& name,
-                                                             const LoadOptions& options) {
+                                                             const LoadOptions& options,
+                                                             nn::Widening widening) {
   const auto found = checkpoint.parts.find(name);
   if (found == checkpoint.parts.end()) return nullptr;
   const Part& part = found->second;
@@ -62,7 +72,7 @@ std::shared_ptr<const text::CLIPTextModel> load_text_encoder(const Checkpoint& c
   if (name == "text_encoder_2" && !config.with_projection)
     throw Error(ErrorCode::BadFile, part.tensors.origin, "has no text_projection.weight",
                 "text_encoder_2 must be a CLIPTextModelWithProjection");
-  return loaded<text::CLIPTextModel>(part, name, config, options.dtype, options.device);
+  return loaded<text::CLIPTextModel>(part, name, config, options.dtype, options.device, widening);
 }
 
 text::CLIPTokenizer load_tokenizer(const std::filesystem::path& folder, text::Padding padding) {
@@ -113,18 +123,19 @@ int64_t Model::native_size() const { return unet->config().sample_size * factor(
 std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions& options) {
   const Part& unet = part_of(checkpoint, "unet");
   const Family* family = try_find_named(families(), checkpoint.family);
+  const nn::Widening widening = widening_of(checkpoint, options);
   auto model = std::make_shared<Model>(Model{
       .checkpoint = {},
       .defaults = read_defaults(checkpoint.path),
       .loaded_as = options,
       .tokenizer = load_tokenizer(checkpoint.tokenizer, family ? family->padding : text::Padding::EndToken),
-      .text_encoder = load_text_encoder(checkpoint, "text_encoder", options),
+      .text_encoder = load_text_encoder(checkpoint, "text_encoder", options, widening),
       .unet = loaded<UNet2DConditionModel>(unet, "unet",
                                            UNet2DConditionConfig::from_json(unet.config, where_of(unet)),
-                                           options.dtype, options.device),
+                                           options.dtype, options.device, widening),
       .vae = load_vae(part_of(checkpoint, "vae"), options),
       .tokenizer_2 = {},
-      .text_encoder_2 = load_text_encoder(checkpoint, "text_encoder_2", options)});
+      .text_encoder_2 = load_text_encoder(checkpoint, "text_encoder_2", options, widening)});
   if (model->text_encoder_2) model->tokenizer_2 = load_tokenizer(checkpoint.tokenizer_2, text::Padding::Zero);
   for (auto& [name, part] : checkpoint.parts)
     part.tensors.tensors.clear();  // the modules hold what is still used

@@ -45,7 +45,7 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
-  const at::Tensor y = at::linear(x, weight, bias);
+  const at::Tensor y = at::linear(x, weight.to(x.scalar_type()), bias);
   return low_rank ? y + at::linear(at::linear(x, low_rank->down), low_rank->up) * low_rank->scale : y;
 }
 
@@ -67,7 +67,7 @@ at::Tensor Conv2d::convolve(const at::Tensor& x, const at::Tensor& kernel, const
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) const {
-  const at::Tensor y = convolve(x, weight, bias);
+  const at::Tensor y = convolve(x, weight.to(x.scalar_type()), bias);
   if (!low_rank) return y;
   const at::Tensor down = convolve(x, low_rank->down, {});
   return y + at::conv2d(down, low_rank->up) * low_rank->scale;
@@ -105,12 +105,14 @@ ActivationFunction find_activation(std::string_view name, const std::string& whe
 }
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
-                     bool causal) {
+                     bool causal, const at::Tensor& seen) {
   const auto split = [heads](const at::Tensor& x) {
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads})
         .transpose(1, 2);  // [batch, heads, tokens, d]
   };
-  const at::Tensor out = at::scaled_dot_product_attention(split(q), split(k), split(v), {}, 0.0, causal);
+  const at::Tensor out =
+      seen.defined() ? at::scaled_dot_product_attention(split(q), split(k), split(v), seen)
+                     : at::scaled_dot_product_attention(split(q), split(k), split(v), {}, 0.0, causal);
   return out.transpose(1, 2).reshape(q.sizes());
 }
 

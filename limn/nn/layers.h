@@ -16,7 +16,7 @@ struct LowRank {
   double scale = 1;
 };
 
-/// y = x Wᵀ + b.  x [..., in] → [..., out].
+/// y = x Wᵀ + b.  x [..., in] → [..., out]. A weight of another type than x is converted at each use.
 class Linear : public Module {
  public:
   Linear(int64_t in_features, int64_t out_features, bool bias = true);
@@ -32,7 +32,8 @@ struct Conv2dOptions {
   bool bias = true;
 };
 
-/// Two-dimensional convolution.  x [batch, in, height, width] → [batch, out, …].
+/// Two-dimensional convolution.  x [batch, in, height, width] → [batch, out, …]. A weight of another type than x is
+/// converted at each use.
 class Conv2d : public Module {
  public:
   Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options = {});
@@ -91,9 +92,10 @@ ActivationFunction find_activation(std::string_view name, const std::string& whe
 /// @param q       [batch, tokens, heads * d]
 /// @param k, v    [batch, context tokens, heads * d]
 /// @param causal  token i sees tokens ≤ i
+/// @param seen    bool [batch, 1, tokens, context tokens], what each token sees, instead of `causal`; may be undefined
 /// @return        [batch, tokens, heads * d]
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
-                     bool causal = false);
+                     bool causal = false, const at::Tensor& seen = {});
 
 /// Sinusoidal embedding of timesteps, as diffusers' get_timestep_embedding (Ho et al. 2020, after Vaswani et
 /// al. 2017).

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "limn/base/error.h"
+#include "limn/nn/layers.h"
 #include "limn/weights/tensor.h"
 
 namespace limn::nn {
@@ -26,10 +27,19 @@ std::string listed(const char* what, const std::vector<std::string>& keys) {
   return out;
 }
 
+std::set<const at::Tensor*> weights_of_layers(Module& module) {
+  std::set<const at::Tensor*> out;
+  module.for_each_module("", [&](const std::string&, Module& layer) {
+    if (const auto* linear = dynamic_cast<const Linear*>(&layer)) out.insert(&linear->weight);
+    if (const auto* conv = dynamic_cast<const Conv2d*>(&layer)) out.insert(&conv->weight);
+  });
+  return out;
+}
+
 }  // namespace
 
 void load_parameters(Module& module, const weights::Index& index, at::ScalarType dtype, at::Device device,
-                     const std::string& part) {
+                     const std::string& part, Widening widening) {
   const std::vector<NamedParameter> parameters = module.parameters();
   std::vector<std::string> missing, unexpected, misshaped;
   std::set<std::string> wanted;
@@ -52,10 +62,14 @@ void load_parameters(Module& module, const weights::Index& index, at::ScalarType
                 "its tensors are not those its configuration asks for" + listed("missing", missing) +
                     listed("unexpected", unexpected) + listed("of another shape or type", misshaped));
 
-  for (const auto& [name, tensor] : parameters)
-    *tensor = weights::to_tensor(*index.find(name))
-                  .to(at::TensorOptions().dtype(dtype).device(device))
+  const std::set<const at::Tensor*> may_stay_narrow =
+      widening == Widening::AtUse ? weights_of_layers(module) : std::set<const at::Tensor*>{};
+  for (const auto& [name, tensor] : parameters) {
+    const at::Tensor stored = weights::to_tensor(*index.find(name));
+    const bool stays = stored.element_size() == 2 && may_stay_narrow.contains(tensor);
+    *tensor = stored.to(at::TensorOptions().dtype(stays ? stored.scalar_type() : dtype).device(device))
                   .contiguous();
+  }
 }
 
 }  // namespace limn::nn

@@ -32,26 +32,28 @@ at::Tensor ids_of(const text::CLIPTokenizer& tokenizer, const std::string& text,
 /// One of a model's text encoders, as a language needs it.
 struct Encoder {
   const text::CLIPTokenizer& tokenizer;
-  std::function<text::TextEncoding(const at::Tensor& ids)> run;
+  text::EncodeIds run;
 };
 
 std::vector<Encoder> encoders_of(const models::Model& model, int64_t clip_skip) {
   const at::Device device = model.loaded_as.device;
+  const auto moved = [device](const at::Tensor& mask) { return mask.defined() ? mask.to(device) : mask; };
   std::vector<Encoder> out;
   if (!model.is_xl()) {
-    out.push_back({model.tokenizer, [&model, device, clip_skip](const at::Tensor& ids) {
-                     return text::TextEncoding{model.text_encoder->forward(ids.to(device), clip_skip), {}};
-                   }});
+    out.push_back(
+        {model.tokenizer, [=, &model](const at::Tensor& ids, const at::Tensor& mask) {
+           return text::TextEncoding{model.text_encoder->forward(ids.to(device), clip_skip, moved(mask)), {}};
+         }});
     return out;
   }
   const int64_t left_out = clip_skip + kLeftOutInXl;
   if (model.text_encoder)
-    out.push_back(
-        {model.tokenizer, [&model, device, left_out](const at::Tensor& ids) {
-           return text::TextEncoding{model.text_encoder->hidden_states(ids.to(device), left_out), {}};
-         }});
-  out.push_back({*model.tokenizer_2, [&model, device, left_out](const at::Tensor& ids) {
-                   const auto made = model.text_encoder_2->states(ids.to(device), left_out);
+    out.push_back({model.tokenizer, [=, &model](const at::Tensor& ids, const at::Tensor& mask) {
+                     return text::TextEncoding{
+                         model.text_encoder->hidden_states(ids.to(device), left_out, moved(mask)), {}};
+                   }});
+  out.push_back({*model.tokenizer_2, [=, &model](const at::Tensor& ids, const at::Tensor& mask) {
+                   const auto made = model.text_encoder_2->states(ids.to(device), left_out, moved(mask));
                    return text::TextEncoding{made.hidden_states, made.text_embeds};
                  }});
   return out;
@@ -72,7 +74,8 @@ Conditioning encode(const models::Model& model, const Prompts& p, const std::str
     text::TextEncoding made;
     if (p.syntax == text::PromptSyntax::Plain)
       made = encoders[i].run(ids_of(encoders[i].tokenizer, own, second ? field + "_2" : field,
-                                    i > 0 && !second ? said_already : warnings));
+                                    i > 0 && !second ? said_already : warnings),
+                             {});
     else
       made = encode_weighted(own, p.syntax, p.emphasis, encoders[i].tokenizer, encoders[i].run);
     states.push_back(made.hidden_states);
@@ -144,6 +147,12 @@ class Encodings {
   Encodings(const models::Model& model, const Prompts& prompts, std::vector<std::string>& warnings)
       : model_(model), prompts_(prompts), warnings_(warnings) {}
 
+  /// As many tokens as `tokens`, the rest as the empty prompt has them: Compel.
+  void pad(Conditioning& condition, int64_t tokens) {
+    while (condition.hidden_states.size(1) < tokens)
+      condition.hidden_states = at::cat({condition.hidden_states, positive("").hidden_states}, 1);
+  }
+
   const Conditioning& positive(const std::string& text) {
     return get("+" + text, [&] {
       return encode(model_, prompts_, text, prompts_.prompt_2, "prompt", prompts_.clip_skip, warnings_);
@@ -208,6 +217,12 @@ std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Pro
     check_time_ids(model, now.positive.front().condition);
   }
   out.back().until = INT64_MAX;
+  if (p.syntax == text::PromptSyntax::Compel && guided) {
+    EncodedPrompts& all = out.back();
+    Conditioning& positive = all.positive.front().condition;
+    encodings.pad(positive, all.negative->hidden_states.size(1));
+    encodings.pad(*all.negative, positive.hidden_states.size(1));
+  }
   return out;
 }
 

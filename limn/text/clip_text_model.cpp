@@ -6,6 +6,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/eq.h>
+#include <ATen/ops/ones.h>
 
 #include "limn/base/error.h"
 
@@ -51,9 +52,9 @@ CLIPTextModel::SelfAttention::SelfAttention(const CLIPTextConfig& c)
   register_module("out_proj", out_proj);
 }
 
-at::Tensor CLIPTextModel::SelfAttention::forward(const at::Tensor& x) const {
+at::Tensor CLIPTextModel::SelfAttention::forward(const at::Tensor& x, const at::Tensor& seen) const {
   return out_proj.forward(
-      nn::attention(q_proj.forward(x), k_proj.forward(x), v_proj.forward(x), heads, /*causal=*/true));
+      nn::attention(q_proj.forward(x), k_proj.forward(x), v_proj.forward(x), heads, /*causal=*/true, seen));
 }
 
 CLIPTextModel::MLP::MLP(const CLIPTextConfig& c)
@@ -79,8 +80,8 @@ CLIPTextModel::EncoderLayer::EncoderLayer(const CLIPTextConfig& c)
   register_module("layer_norm2", layer_norm2);
 }
 
-at::Tensor CLIPTextModel::EncoderLayer::forward(at::Tensor x) const {
-  x = x + self_attn.forward(layer_norm1.forward(x));
+at::Tensor CLIPTextModel::EncoderLayer::forward(at::Tensor x, const at::Tensor& seen) const {
+  x = x + self_attn.forward(layer_norm1.forward(x), seen);
   return x + mlp.forward(layer_norm2.forward(x));
 }
 
@@ -105,26 +106,36 @@ at::Tensor CLIPTextModel::embed(const at::Tensor& input_ids) const {
   return text_model_.embeddings.token_embedding.forward(input_ids) + positions;
 }
 
-at::Tensor CLIPTextModel::run_layers(at::Tensor x, int64_t first, int64_t last) const {
-  for (int64_t i = first; i < last; ++i) x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x);
+at::Tensor CLIPTextModel::run_layers(at::Tensor x, int64_t first, int64_t last,
+                                     const at::Tensor& mask) const {
+  at::Tensor seen;  // [batch, 1, tokens, tokens]: what comes before, less what is masked
+  if (mask.defined())
+    seen =
+        mask.unsqueeze(1).unsqueeze(1).logical_and(at::ones({x.size(1), x.size(1)}, mask.options()).tril());
+  for (int64_t i = first; i < last; ++i)
+    x = text_model_.encoder.layers[static_cast<size_t>(i)].forward(x, seen);
   return x;
 }
 
-at::Tensor CLIPTextModel::forward(const at::Tensor& input_ids, int64_t clip_skip) const {
-  return text_model_.final_layer_norm.forward(hidden_states(input_ids, clip_skip));
+at::Tensor CLIPTextModel::forward(const at::Tensor& input_ids, int64_t clip_skip,
+                                  const at::Tensor& mask) const {
+  return text_model_.final_layer_norm.forward(hidden_states(input_ids, clip_skip, mask));
 }
 
-at::Tensor CLIPTextModel::hidden_states(const at::Tensor& input_ids, int64_t left_out) const {
+at::Tensor CLIPTextModel::hidden_states(const at::Tensor& input_ids, int64_t left_out,
+                                        const at::Tensor& mask) const {
   const int64_t layers = config_.num_hidden_layers;
   LIMN_CHECK(left_out >= 0 && left_out <= layers, "more layers left out than there are");
-  return run_layers(embed(input_ids), 0, layers - left_out);
+  return run_layers(embed(input_ids), 0, layers - left_out, mask);
 }
 
-CLIPTextModel::States CLIPTextModel::states(const at::Tensor& input_ids, int64_t left_out) const {
+CLIPTextModel::States CLIPTextModel::states(const at::Tensor& input_ids, int64_t left_out,
+                                            const at::Tensor& mask) const {
   LIMN_CHECK(text_projection_, "the text model has no projection");
   const int64_t layers = config_.num_hidden_layers;
-  const at::Tensor wanted = hidden_states(input_ids, left_out);
-  const at::Tensor last = text_model_.final_layer_norm.forward(run_layers(wanted, layers - left_out, layers));
+  const at::Tensor wanted = hidden_states(input_ids, left_out, mask);
+  const at::Tensor last =
+      text_model_.final_layer_norm.forward(run_layers(wanted, layers - left_out, layers, mask));
   return {wanted, text_projection_->forward(at_end_token(last, input_ids))};
 }
 

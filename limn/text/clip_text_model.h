@@ -30,13 +30,14 @@ class CLIPTextModel : public nn::Module {
 
   /// @param input_ids  int64 [batch, tokens], tokens ≤ max_position_embeddings
   /// @param clip_skip  layers left out at the end, as diffusers counts: 0 uses all; ≤ num_hidden_layers
+  /// @param mask       bool [batch, tokens], false for tokens that no other sees; undefined: all are seen
   /// @return           [batch, tokens, hidden_size], after the final layer norm
-  at::Tensor forward(const at::Tensor& input_ids, int64_t clip_skip = 0) const;
+  at::Tensor forward(const at::Tensor& input_ids, int64_t clip_skip = 0, const at::Tensor& mask = {}) const;
 
   /// The states after all but the last `left_out` layers, without the final layer norm: transformers'
   /// hidden_states[-(left_out + 1)], which Stable Diffusion XL reads.
   /// @return  [batch, tokens, hidden_size]
-  at::Tensor hidden_states(const at::Tensor& input_ids, int64_t left_out) const;
+  at::Tensor hidden_states(const at::Tensor& input_ids, int64_t left_out, const at::Tensor& mask = {}) const;
 
   /// hidden_states(…, left_out) and the text's one vector in one pass: the last state at the end token, normalised
   /// and projected (transformers' text_embeds). Needs with_projection.
@@ -44,7 +45,7 @@ class CLIPTextModel : public nn::Module {
     at::Tensor hidden_states;  // [batch, tokens, hidden_size]
     at::Tensor text_embeds;    // [batch, projection_dim]
   };
-  States states(const at::Tensor& input_ids, int64_t left_out) const;
+  States states(const at::Tensor& input_ids, int64_t left_out, const at::Tensor& mask = {}) const;
 
   const CLIPTextConfig& config() const { return config_; }
 
@@ -55,7 +56,7 @@ class CLIPTextModel : public nn::Module {
   };
   struct SelfAttention : nn::Module {
     explicit SelfAttention(const CLIPTextConfig& config);
-    at::Tensor forward(const at::Tensor& x) const;
+    at::Tensor forward(const at::Tensor& x, const at::Tensor& seen) const;
     int64_t heads;
     nn::Linear k_proj, v_proj, q_proj, out_proj;
   };
@@ -67,7 +68,7 @@ class CLIPTextModel : public nn::Module {
   };
   struct EncoderLayer : nn::Module {
     explicit EncoderLayer(const CLIPTextConfig& config);
-    at::Tensor forward(at::Tensor x) const;
+    at::Tensor forward(at::Tensor x, const at::Tensor& seen) const;
     SelfAttention self_attn;
     nn::LayerNorm layer_norm1;
     MLP mlp;
@@ -84,7 +85,7 @@ class CLIPTextModel : public nn::Module {
   };
 
   at::Tensor embed(const at::Tensor& input_ids) const;
-  at::Tensor run_layers(at::Tensor hidden_states, int64_t first, int64_t last) const;
+  at::Tensor run_layers(at::Tensor hidden_states, int64_t first, int64_t last, const at::Tensor& mask) const;
   at::Tensor at_end_token(const at::Tensor& hidden_states, const at::Tensor& input_ids) const;
 
   CLIPTextConfig config_;

@@ -222,9 +222,14 @@ CLIPTokenizer CLIPTokenizer::from_folder(const fs::path& folder) {
   out.add_merges(files.merges, files.merges_where);
 
   std::string bos(kStart), eos(kEnd), pad(kEnd), unknown(kEnd);
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    if (!fs::exists(folder / name)) continue;
-    const json::object config = read_json_object(folder / name);
+  const auto read = [&](const char* name) {
+    return fs::exists(folder / name) ? read_json_object(folder / name) : json::object{};
+  };
+  // As transformers: the map has the last word over configurations from before added_tokens_decoder.
+  const char *map = "special_tokens_map.json", *settings = "tokenizer_config.json";
+  const bool settings_win = read(settings).contains("added_tokens_decoder");
+  for (const char* name : {settings_win ? map : settings, settings_win ? settings : map}) {
+    const json::object config = read(name);
     read_special(config, "bos_token", bos);
     read_special(config, "eos_token", eos);
     read_special(config, "pad_token", pad);
@@ -320,6 +325,11 @@ std::vector<int64_t> CLIPTokenizer::encode(std::string_view text) const {
     ids.push_back(start ? bos_ : eos_);
     text.remove_prefix(at + (start ? kStart : kEnd).size());
   }
+}
+
+std::string_view CLIPTokenizer::token(int64_t id) const {
+  const auto found = tokens_.find(id);
+  return found == tokens_.end() ? std::string_view() : found->second;
 }
 
 std::string CLIPTokenizer::decode(const std::vector<int64_t>& ids) const {

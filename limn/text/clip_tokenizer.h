@@ -29,6 +29,9 @@ class CLIPTokenizer {
   /// The text that ids stand for, lower-cased, words parted by one space.
   std::string decode(const std::vector<int64_t>& ids) const;
 
+  /// A token's letters, such as "cat</w>" at the end of a word; empty when there is no such token.
+  std::string_view token(int64_t id) const;
+
   struct Padded {
     std::vector<int64_t> ids;  // max_length(): start, text, end, padding
     std::string dropped;       // text that did not fit, or empty

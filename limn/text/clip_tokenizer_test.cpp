@@ -46,6 +46,19 @@ TEST(CLIPTokenizer, ReadsAFolderWithItsOwnPaddingAndLength) {
     EXPECT_EQ(tokenizer.encode_padded(text_of(row)).ids, ids_of(row)) << row;
 }
 
+// transformers 5.23: special_tokens_map.json counts, unless the configuration is of the kind with added_tokens_decoder.
+TEST(CLIPTokenizer, TakesSpecialTokensWhereTransformersTakesThem) {
+  const fs::path folder = fs::path(testing::TempDir()) / "limn_special_tokens";
+  fs::create_directories(folder);
+  write_built_in_tokenizer(folder);
+  std::ofstream(folder / "special_tokens_map.json") << R"({"pad_token": "<|endoftext|>"})";
+  std::ofstream(folder / "tokenizer_config.json") << R"({"pad_token": "!"})";
+  EXPECT_EQ(CLIPTokenizer::from_folder(folder).pad(), 49407);
+  std::ofstream(folder / "tokenizer_config.json") << R"({"pad_token": "!", "added_tokens_decoder": {}})";
+  EXPECT_EQ(CLIPTokenizer::from_folder(folder).pad(), 0);
+  fs::remove_all(folder);
+}
+
 TEST(CLIPTokenizer, ReadsTokenizerJson) {
   const fs::path folder = fs::path(testing::TempDir()) / "limn_tokenizer_json";
   fs::create_directories(folder);

@@ -16,7 +16,7 @@
 namespace limn::text {
 
 /// Languages of prompts.
-enum class PromptSyntax { Plain, A1111, Comfy };
+enum class PromptSyntax { Plain, A1111, Comfy, Compel };
 /// One row of the table that --prompt-syntax names.
 struct PromptSyntaxEntry {
   std::string_view name, help;
@@ -66,14 +66,32 @@ std::vector<ScheduledText> parse_a1111_schedule(const std::string& text, const S
 /// A1111's AND: prompts that are composed, each with its weight ("a AND b:0.5").
 std::vector<WeightedText> split_a1111_and(const std::string& text);
 
+/// One of the texts that a prompt in Compel's language joins: a blend of prompts, or one alone.
+struct CompelText {
+  std::vector<std::vector<WeightedText>> prompts;
+  std::vector<double> blend;  // a weight a prompt
+  bool normalizes = true;     // the blend's weights
+  double weight = 1;          // of this text: from the empty prompt
+  bool operator==(const CompelText&) const = default;
+};
+/// Compel's: word+, word--, (words)1.3, "words"++, .attend(w); ("a", "b").blend(w, w[, no_normalize]) and
+/// ("a", "b").and(w, w) as the whole prompt. Each + is 1.1, each - is 0.9; brackets inside one another multiply.
+/// @throws Error{InvalidArgument} at "prompt" for weights that do not fit the texts, and text after .blend() or .and();
+///         Error{Unsupported} for .swap() and withLora()
+std::vector<CompelText> parse_compel(std::string_view text);
+
 /// One run of the text encoder.
 struct TokenChunk {
   std::vector<int64_t> ids;    // max_length() of the tokenizer
   std::vector<float> weights;  // as many
+  size_t tokens = 0;           // of the text, after the start
 };
 /// Chunks of 75 tokens, split at a comma among the last `backtrack` where a word would be torn off, and at BREAK.
 std::vector<TokenChunk> a1111_chunks(const CLIPTokenizer& tokenizer, std::span<const WeightedText> parts,
                                      int64_t backtrack = 20);
+/// Chunks of 75 tokens, split after a full stop, else after other punctuation, else after a word.
+/// @param tokens  ids and weights without start and end
+std::vector<TokenChunk> compel_chunks(const CLIPTokenizer& tokenizer, TokenChunk tokens);
 /// Chunks of 75 tokens; a word of fewer than 8 tokens is never torn apart.
 std::vector<TokenChunk> comfy_chunks(const CLIPTokenizer& tokenizer, std::span<const WeightedText> parts);
 
@@ -82,12 +100,19 @@ struct TextEncoding {
   at::Tensor hidden_states;  // [1, tokens, dim]; tokens a multiple of max_length()
   at::Tensor text_embeds;    // [1, dim] of the first chunk, or undefined
 };
-/// The model's part: int64 [chunks, tokens] → [chunks, tokens, dim] and, where it has them, [chunks, dim].
-using EncodeIds = std::function<TextEncoding(const at::Tensor& ids)>;
+/// The model's part: int64 [chunks, tokens] → [chunks, tokens, dim] and, where it has them, [chunks, dim]. `mask` is bool
+/// [chunks, tokens], false where no other token looks, or undefined.
+using EncodeIds = std::function<TextEncoding(const at::Tensor& ids, const at::Tensor& mask)>;
 
 /// A text in one of the languages above through one encoder.
 /// @param syntax  not Plain
+///
+/// Sources: A1111 and ComfyUI by their behaviour; Compel 2.5 with CompelForSD's settings: nothing cut, what counts less is
+/// masked.
 TextEncoding encode_weighted(const std::string& text, PromptSyntax syntax, Emphasis emphasis,
                              const CLIPTokenizer& tokenizer, const EncodeIds& encode);
+
+/// The empty prompt, one chunk.
+TextEncoding encode_empty(const CLIPTokenizer& tokenizer, const EncodeIds& encode);
 
 }  // namespace limn::text

@@ -8,7 +8,7 @@
 #include <ATen/ops/where.h>
 
 #include "limn/base/error.h"
-#include "limn/text/prompt.h"
+#include "limn/text/chunks.h"
 
 namespace limn::text {
 namespace {
@@ -18,6 +18,7 @@ constexpr PromptSyntaxEntry kSyntaxes[] = {
     {"a1111", "(x:1.3), [x], [from:to:when], [a|b], AND, BREAK, any length: AUTOMATIC1111's web UI",
      PromptSyntax::A1111},
     {"comfy", "(x:1.3), any length: ComfyUI", PromptSyntax::Comfy},
+    {"compel", "x++, (x)1.3, .blend(), .and(), any length: Compel, InvokeAI", PromptSyntax::Compel},
 };
 constexpr EmphasisEntry kEmphases[] = {
     {"original", "Original", "weights, then the mean as it was", Emphasis::Original},
@@ -26,9 +27,11 @@ constexpr EmphasisEntry kEmphases[] = {
     {"none", "None", "brackets are letters", Emphasis::None},
 };
 
-/// The chunk with start, end and padding, as the tokenizer's models were trained.
+}  // namespace
+
 TokenChunk finished(const CLIPTokenizer& tokenizer, TokenChunk chunk) {
   const auto length = static_cast<size_t>(tokenizer.max_length());
+  chunk.tokens = chunk.ids.size();
   chunk.ids.insert(chunk.ids.begin(), tokenizer.bos());
   chunk.weights.insert(chunk.weights.begin(), 1);
   chunk.ids.push_back(tokenizer.eos());
@@ -37,15 +40,22 @@ TokenChunk finished(const CLIPTokenizer& tokenizer, TokenChunk chunk) {
   return chunk;
 }
 
-at::Tensor ids_of(const std::vector<TokenChunk>& chunks) {
+at::Tensor ids_of(std::span<const TokenChunk> chunks) {
   std::vector<at::Tensor> rows;
   for (const TokenChunk& chunk : chunks) rows.push_back(at::tensor(chunk.ids, at::kLong).unsqueeze(0));
   return at::cat(rows, 0);
 }
 
+TextEncoding encode_empty(const CLIPTokenizer& tokenizer, const EncodeIds& encode) {
+  const TokenChunk chunk = finished(tokenizer, {});
+  return encode(ids_of({&chunk, 1}), {});
+}
+
 bool has_weights(const TokenChunk& chunk) {
   return std::ranges::any_of(chunk.weights, [](float weight) { return weight != 1; });
 }
+
+namespace {
 
 /// A1111: every token's state times its weight; "Original" keeps the mean of the chunk.
 at::Tensor emphasised(const at::Tensor& states, const TokenChunk& chunk, Emphasis emphasis) {
@@ -55,11 +65,14 @@ at::Tensor emphasised(const at::Tensor& states, const TokenChunk& chunk, Emphasi
   return emphasis == Emphasis::Original ? changed * (states.mean() / changed.mean()) : changed;
 }
 
-/// ComfyUI: away from the state that the empty prompt has at the same place.
+}  // namespace
+
 at::Tensor drawn_apart(const at::Tensor& states, const TokenChunk& chunk, const at::Tensor& empty) {
   const at::Tensor weights = at::tensor(chunk.weights).to(states.options()).unsqueeze(-1);
   return at::where(weights == 1, states, empty + (states - empty) * weights);
 }
+
+namespace {
 
 std::vector<WeightedText> parts_of(const std::string& text, PromptSyntax syntax, Emphasis emphasis) {
   if (syntax == PromptSyntax::Comfy) return parse_comfy_weights(text);
@@ -135,13 +148,14 @@ std::vector<TokenChunk> comfy_chunks(const CLIPTokenizer& tokenizer, std::span<c
 TextEncoding encode_weighted(const std::string& text, PromptSyntax syntax, Emphasis emphasis,
                              const CLIPTokenizer& tokenizer, const EncodeIds& encode) {
   LIMN_CHECK(syntax != PromptSyntax::Plain, "plain prompts have no weights");
+  if (syntax == PromptSyntax::Compel) return encode_compel(text, tokenizer, encode);
   const auto parts = parts_of(text, syntax, emphasis);
   std::vector<TokenChunk> chunks =
       syntax == PromptSyntax::Comfy ? comfy_chunks(tokenizer, parts) : a1111_chunks(tokenizer, parts);
   const size_t count = chunks.size();
   const bool needs_empty = syntax == PromptSyntax::Comfy && std::ranges::any_of(chunks, has_weights);
   if (needs_empty) chunks.push_back(finished(tokenizer, {}));
-  const TextEncoding made = encode(ids_of(chunks));
+  const TextEncoding made = encode(ids_of(chunks), {});
   std::vector<at::Tensor> states;
   for (size_t i = 0; i < count; ++i) {
     const at::Tensor own = made.hidden_states[static_cast<int64_t>(i)];

@@ -12,11 +12,15 @@
 #include <gtest/gtest.h>
 
 #include "limn/base/error.h"
+#include "limn/base/file.h"
+#include "limn/base/json.h"
 
 namespace limn::text {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using Parts = std::vector<WeightedText>;
 using Schedule = std::vector<ScheduledText>;
 
@@ -185,7 +189,7 @@ TEST(ComfyChunks, NeverTearAShortWordApart) {
 }
 
 /// A model whose state of token i is (id, i, 1) and whose vector is the sum of ids.
-TextEncoding fake(const at::Tensor& ids) {
+TextEncoding fake(const at::Tensor& ids, const at::Tensor&) {
   const at::Tensor places = at::linspace(1, 77, 77).expand(ids.sizes());
   const at::Tensor values = ids.to(at::kFloat) / 1000;
   return {at::stack({values, places, places * 0 + 1}, -1), values.sum(1, true)};
@@ -224,8 +228,81 @@ TEST(EncodeWeighted, JoinsChunksAndKeepsTheFirstVector) {
 }
 
 TEST(PromptTables, HaveUniqueNames) {
-  EXPECT_EQ(prompt_syntaxes().size(), 3u);
+  EXPECT_EQ(prompt_syntaxes().size(), 4u);
   EXPECT_EQ(emphases().size(), 4u);
+}
+
+// What Compel's own parser makes of them: tools/goldens/compel_prompts.py.
+TEST(CompelPrompts, AreReadAsCompelReadsThem) {
+  const fs::path path = fs::path(LIMN_SOURCE_DIR) / "tests/goldens/families/compel.json";
+  const json::value golden = parse_json(read_file(path, 1 << 20), "compel.json");
+  EXPECT_GT(golden.at("parsed").as_array().size(), 30u);
+  for (const json::value& entry : golden.at("parsed").as_array()) {
+    const std::string text(entry.at("text").as_string());
+    const auto found = parse_compel(text);
+    std::vector<CompelText> expected;
+    for (const json::value& part : entry.at("parts").as_array()) {
+      CompelText& one = expected.emplace_back();
+      for (const json::value& prompt : part.at("prompts").as_array()) {
+        Parts& parts = one.prompts.emplace_back();
+        for (const json::value& piece : prompt.as_array())
+          parts.push_back({std::string(piece.at(0).as_string()), piece.at(1).to_number<double>()});
+      }
+      for (const json::value& weight : part.at("blend").as_array())
+        one.blend.push_back(weight.to_number<double>());
+      one.normalizes = part.at("normalizes").as_bool();
+      one.weight = part.at("weight").to_number<double>();
+    }
+    if (expected.empty()) expected = {{{{{"", 1}}}, {1}}};  // Compel fails at brackets with nothing inside
+    ASSERT_EQ(found.size(), expected.size()) << text;
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].blend, expected[i].blend) << text;
+      EXPECT_EQ(found[i].normalizes, expected[i].normalizes) << text;
+      EXPECT_EQ(found[i].weight, expected[i].weight) << text;
+      ASSERT_EQ(found[i].prompts.size(), expected[i].prompts.size()) << text;
+      for (size_t k = 0; k < found[i].prompts.size(); ++k) {
+        const Parts &own = found[i].prompts[k], &theirs = expected[i].prompts[k];
+        ASSERT_EQ(own.size(), theirs.size()) << text;
+        for (size_t n = 0; n < own.size(); ++n) {
+          EXPECT_EQ(own[n].text, theirs[n].text) << text;
+          EXPECT_NEAR(own[n].weight, theirs[n].weight, 1e-12) << text << ": " << own[n].text;
+        }
+      }
+    }
+  }
+}
+
+TEST(CompelPrompts, SayWhatIsWrong) {
+  const auto problem = [](const std::string& text) -> std::string {
+    try {
+      parse_compel(text);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  EXPECT_THAT(problem(R"(("a", "b").blend(1))"), HasSubstr("1 weights for 2 texts"));
+  EXPECT_THAT(problem(R"(("a", "b").blend(1, x))"), HasSubstr("'x' is no weight"));
+  EXPECT_THAT(problem(R"(("a", "b").and() c)"), HasSubstr("must be the whole prompt"));
+  EXPECT_THAT(problem("a cat.swap(dog)"), HasSubstr("cross-attention control"));
+  EXPECT_THAT(problem("a cat withLora(x, 0.5)"), HasSubstr("--lora"));
+  EXPECT_THAT(problem(std::string(5000, '(')), HasSubstr("200 brackets"));
+  EXPECT_EQ(problem("a (cat)" + std::string(400, '+')), "none");
+}
+
+TEST(CompelChunks, EndAtSentencesThenPhrasesThenWords) {
+  const auto tokens = [](const std::string& text) {
+    std::vector<size_t> out;
+    const auto ids = tokenizer().encode(text);
+    for (const TokenChunk& chunk : compel_chunks(tokenizer(), {ids, std::vector<float>(ids.size(), 1)}))
+      out.push_back(chunk.tokens);
+    return out;
+  };
+  EXPECT_THAT(tokens(words(75)), ElementsAre(75));
+  EXPECT_THAT(tokens(words(10) + ". " + words(10) + ", " + words(70)), ElementsAre(11, 11, 70));
+  EXPECT_THAT(tokens(words(10) + ", " + words(70)), ElementsAre(11, 70));
+  EXPECT_THAT(tokens(words(100)), ElementsAre(75, 25));
+  EXPECT_THAT(tokens(""), ElementsAre(0));
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every family, guidance and way of painting against diffusers 0.42.1: tools/goldens/families.py.
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "limn/adapters/lora.h"
+#include "limn/adapters/twin.h"
 #include "limn/base/error.h"
 #include "limn/base/file.h"
+#include "limn/base/named_table.h"
 #include "limn/engine/engine.h"
 #include "limn/image/edit.h"
 #include "limn/pipelines/hires.h"
@@ -97,6 +101,68 @@ TEST_P(CompatRuns, EndInTheLatentsOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Goldens, CompatRuns, testing::Range(size_t{0}, compat_cases().size()),
                          [](const auto& info) { return name_of(compat_cases()[info.param].as_object()); });
+
+at::ScalarType type_of_weights(const models::Model& model) {
+  return adapters::twin_of(*model.unet)->parameters().front().tensor->scalar_type();
+}
+
+TEST(Weights, OfSixteenBitsGiveTheSameNumbersWhenTheyAreWidenedAtUse) {
+  for (const char* name : {"sdxl", "sd2"}) {
+    const auto made_with = [&](int64_t most_widened) {
+      const auto model =
+          models::load_model(models::open_checkpoint(families() / name), {.most_widened = most_widened});
+      pipelines::GenerateArgs args;
+      args.prompts.prompt = "a lighthouse in fog";
+      args.width = args.height = 64;
+      args.num_inference_steps = 2;
+      args.seeds = {7};
+      const auto scheduler = find_named(schedulers::all(), "euler", "scheduler")
+                                 .make(model->checkpoint.scheduler_config, {.num_inference_steps = 2}, "");
+      return std::pair(generate_latents(*model, *scheduler, args).latents, type_of_weights(*model));
+    };
+    const auto wide = made_with(int64_t{1} << 40), narrow = made_with(0);
+    EXPECT_EQ(wide.second, at::kFloat) << name;
+    EXPECT_EQ(narrow.second, at::kHalf) << name;
+    EXPECT_TRUE(at::equal(wide.first, narrow.first)) << name;
+  }
+}
+
+TEST(Weights, OfSixteenBitsTakeALoraInFloat32) {
+  const auto made_with = [&](int64_t most_widened) {
+    const auto model =
+        models::load_model(models::open_checkpoint(goldens() / "tiny_sd1"), {.most_widened = most_widened});
+    const std::vector<adapters::LoraUse> loras{{goldens() / "lora" / "a.safetensors", 0.7}};
+    const auto changed = adapters::with_loras(model, loras);
+    return changed->unet->forward(at::full({1, 4, 8, 8}, 0.3), at::full({1}, 500.0),
+                                  {.encoder_hidden_states = at::full({1, 77, 32}, 0.1)});
+  };
+  EXPECT_TRUE(at::equal(made_with(int64_t{1} << 40), made_with(0)));
+}
+
+// Compel 2.5.1 through its CompelForSD and CompelForSDXL: tools/goldens/compel_prompts.py.
+TEST(CompelPrompts, BecomeTheConditioningsOfCompel) {
+  const auto golden = weights::load_tensors(families() / "compel.safetensors");
+  const json::value cases = parse_json(read_file(families() / "compel.json", 1 << 20), "compel.json");
+  for (const json::value& value : cases.at("runs").as_array()) {
+    const json::object& run = value.as_object();
+    const std::string name = name_of(run);
+    const auto model = models::load_model(
+        models::open_checkpoint(families() / std::string(run.at("model").as_string())), {});
+    pipelines::Prompts prompts;
+    prompts.prompt = std::string(run.at("prompt").as_string());
+    prompts.negative_prompt = std::string(run.at("negative_prompt").as_string());
+    prompts.syntax = text::PromptSyntax::Compel;
+    std::vector<std::string> warnings;
+    const auto made = encode_prompts(*model, prompts, {}, 64, 64, true, 4, warnings).front();
+    const auto& positive = made.positive.front().condition;
+    EXPECT_LT(relative_l2(positive.hidden_states, golden.at(name + ".embeds")), 1e-5) << name;
+    EXPECT_LT(relative_l2(made.negative->hidden_states, golden.at(name + ".negative_embeds")), 1e-5) << name;
+    if (!model->is_xl()) continue;
+    EXPECT_LT(relative_l2(positive.text_embeds, golden.at(name + ".pooled_embeds")), 1e-5) << name;
+    EXPECT_LT(relative_l2(made.negative->text_embeds, golden.at(name + ".negative_pooled_embeds")), 1e-5)
+        << name;
+  }
+}
 
 Image picture_of(const fs::path& path) { return to_rgb(read_image(path)); }
 

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 packages=(torch==2.13.0 k-diffusion==0.1.1.post1 torchsde==0.2.6 diffusers==0.42.1 peft==0.21.2 accelerate==1.15.0 transformers==5.23.0 tokenizers==0.23.3 safetensors==0.8.0 Pillow==13.0.0
-  piexif==1.1.3 scipy==1.17.1 numpy==2.4.6 sd-parsers==0.6)
+  piexif==1.1.3 scipy==1.17.1 numpy==2.4.6 sd-parsers==0.6 compel==2.5.1)
 venv=.venv-goldens
 python=$venv/bin/python
 [ -x $python ] || { echo "limn: making $venv"; python3 -m venv $venv; }
@@ -28,6 +28,7 @@ make_golden kdiffusion.py
 make_golden pipelines.py .
 make_golden families.py .
 make_golden compat.py .
+make_golden compel_prompts.py .
 make_golden images.py limn/image/testdata
 make_golden infotexts.py limn/provenance/testdata
 make_golden training.py
