@@ -4,6 +4,7 @@
 namespace limn::engine {
 namespace {
 
+using pipelines::BlendRule;
 using pipelines::StartRule;
 using schedulers::NoiseGenerator;
 using text::PromptSyntax;
@@ -17,6 +18,9 @@ constexpr Compat kCompats[] = {
      .init_noise = "sigma_max",
      .generator = NoiseGenerator::Cpu,
      .start_rule = StartRule::Diffusers,
+     .blend = BlendRule::Samples,
+     .fixes_steps = false,
+     .fixes_hires_steps = false,
      .encodes_mean = false,
      .skips_negative = false,
      .zeros_empty_negative = false,
@@ -30,6 +34,9 @@ constexpr Compat kCompats[] = {
      .init_noise = "sigma_max",
      .generator = NoiseGenerator::Cpu,
      .start_rule = StartRule::A1111,
+     .blend = BlendRule::Denoised,
+     .fixes_steps = false,
+     .fixes_hires_steps = true,
      .encodes_mean = true,
      .skips_negative = true,
      .zeros_empty_negative = true,
@@ -43,6 +50,9 @@ constexpr Compat kCompats[] = {
      .init_noise = "variance",
      .generator = NoiseGenerator::Shared,
      .start_rule = StartRule::Diffusers,
+     .blend = BlendRule::InputAndDenoised,
+     .fixes_steps = true,
+     .fixes_hires_steps = true,
      .encodes_mean = true,
      .skips_negative = true,
      .zeros_empty_negative = false,

@@ -17,6 +17,9 @@ struct Compat {
   std::string_view init_noise;  // see schedulers/level_schedule.h
   schedulers::NoiseGenerator generator;
   pipelines::StartRule start_rule;
+  pipelines::BlendRule blend;
+  bool fixes_steps;           // image to image does as many steps as were asked for
+  bool fixes_hires_steps;     // likewise the second pass of a large picture
   bool encodes_mean;          // image to image starts at the encoder's mean
   bool skips_negative;        // clip skip holds for the negative prompt, too
   bool zeros_empty_negative;  // XL: an empty negative prompt is zeros

@@ -101,7 +101,8 @@ std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, 
 pipelines::Generated Engine::State::run_batch(const GenerateRequest& request, const models::Model& model,
                                               const Run& run, pipelines::GenerateArgs args,
                                               const models::LoadOptions& options) {
-  pipelines::Generated made = generate_latents(model, *run.scheduler.make(), args);
+  const auto first = run.scheduler.make();
+  pipelines::Generated made = generate_latents(model, *first, args);
   const auto go_on = [&](const models::Model& with, schedulers::Scheduler& scheduler) {
     pipelines::Generated next = generate_latents(with, scheduler, args);
     next.warnings.insert(next.warnings.begin(), made.warnings.begin(), made.warnings.end());
@@ -117,6 +118,8 @@ pipelines::Generated Engine::State::run_batch(const GenerateRequest& request, co
     args.width = hires.width;
     args.height = hires.height;
     args.strength = hires.strength;
+    args.last_steps = hires.last_steps;
+    args.first_pass_steps = args.num_inference_steps * first->order();
     args.num_inference_steps = hires.scheduler.settings.num_inference_steps;
     go_on(model, *hires.scheduler.make());
   }

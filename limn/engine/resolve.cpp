@@ -215,6 +215,14 @@ void check_choices(const GenerateRequest& request) {
   find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler");
 }
 
+/// Steps of a schedule of which the last `wanted` are the share `strength`.
+int64_t steps_for(int64_t wanted, double strength) {
+  constexpr double kMostOfA1111 = 0.999;
+  if (strength <= 0) return wanted;
+  const auto steps = static_cast<int64_t>(static_cast<double>(wanted) / std::min(strength, kMostOfA1111));
+  return std::max(steps, wanted);
+}
+
 void resolve_hires(const GenerateRequest& request, const models::Model& model, Run& run) {
   if (request.hires_scale <= 1) return;
   if (run.args.init_image || !request.refiner.empty())
@@ -226,10 +234,16 @@ void resolve_hires(const GenerateRequest& request, const models::Model& model, R
                std::lround(static_cast<double>(side) * request.hires_scale / static_cast<double>(factor))) *
            factor;
   };
-  const int64_t steps = request.hires_steps.value_or(run.args.num_inference_steps);
-  run.hires = Hires{side(run.args.width), side(run.args.height), request.hires_strength,
-                    &find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler"),
-                    choose_scheduler(request, model, steps)};
+  const int64_t steps =
+      request.hires_steps.value_or(request.steps.value_or(model.defaults.num_inference_steps));
+  const bool fixes = find_named(compats(), request.compat, "compat").fixes_hires_steps;
+  run.hires = Hires{.width = side(run.args.width),
+                    .height = side(run.args.height),
+                    .strength = request.hires_strength,
+                    .last_steps = fixes ? std::optional(steps) : std::nullopt,
+                    .upscaler = &find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler"),
+                    .scheduler = choose_scheduler(request, model,
+                                                  fixes ? steps_for(steps, request.hires_strength) : steps)};
   if (run.hires->width * run.hires->height > kMostPixelsPerBatch)
     throw Error(ErrorCode::InvalidArgument, "hires_scale", "a picture of that many pixels is over the limit");
 }
@@ -306,9 +320,15 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   if (!model.is_xl()) warn_of_xl_settings(request, run);
 
   pipelines::GenerateArgs& args = run.args;
-  args.num_inference_steps = request.steps.value_or(model.defaults.num_inference_steps);
-  run.scheduler = choose_scheduler(request, model, args.num_inference_steps);
   const Compat& compat = find_named(compats(), request.compat, "compat");
+  const int64_t steps = request.steps.value_or(model.defaults.num_inference_steps);
+  args.num_inference_steps = steps;
+  if (compat.fixes_steps && args.init_image && request.strength > 0 && request.strength < 1) {
+    args.num_inference_steps =
+        std::max(static_cast<int64_t>(static_cast<double>(steps) / request.strength), steps);
+    args.last_steps = steps;
+  }
+  run.scheduler = choose_scheduler(request, model, args.num_inference_steps);
   if (!run.scheduler.note.empty()) run.warnings.push_back("scheduler: " + std::string(run.scheduler.note));
   args.prompts = {
       .prompt = request.prompt,
@@ -328,6 +348,13 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   args.sizes = sizes_of(request);
   args.guidance = guidance_of(request, model);
   args.levels = levels_of(run.scheduler);
+  if (args.inpainting) {
+    const bool converts = !run.scheduler.entry->class_name.starts_with("FlowMatch") &&
+                          !run.scheduler.config.contains("sigma_data");
+    args.inpainting->blend = converts ? compat.blend : pipelines::BlendRule::Samples;
+    if (args.inpainting->blend == pipelines::BlendRule::Denoised)  // A1111 blurs the mask before all else
+      args.inpainting->mask = blurred(args.inpainting->mask, request.mask_blur);
+  }
   args.tiling = {.tile = request.tile / model.factor(), .overlap = request.tile_overlap / model.factor()};
   run.decoding = decoding_of(request, model);
   if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
@@ -348,7 +375,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   record.request = portable(request.given);
   record.prompt = request.prompt;
   record.negative_prompt = request.negative_prompt.value_or("");
-  record.steps = args.num_inference_steps;
+  record.steps = steps;
   record.scheduler = run.scheduler.entry->name;
   record.scheduler_class = run.scheduler.entry->class_name;
   record.scheduler_config = run.scheduler.config;

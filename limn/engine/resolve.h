@@ -54,6 +54,7 @@ struct Edit {
 struct Hires {
   int64_t width, height;
   double strength;
+  std::optional<int64_t> last_steps;  // see pipelines::GenerateArgs
   const pipelines::Upscaler* upscaler;
   SchedulerChoice scheduler;
 };

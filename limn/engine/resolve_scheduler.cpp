@@ -11,6 +11,8 @@ namespace {
 
 using schedulers::SchedulerEntry;
 
+constexpr std::string_view kFlow = "FlowMatch";  // how such classes' names begin
+
 const SchedulerEntry* find_class(const std::string& name) {
   for (const SchedulerEntry& entry : schedulers::all())
     if (!name.empty() && entry.class_name == name) return &entry;
@@ -81,10 +83,11 @@ SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::M
   out.where = (checkpoint.path / "scheduler" / "scheduler_config.json").string();
   out.settings = {.num_inference_steps = steps, .eta = request.eta};
   const std::string own_class = Fields(own, out.where).string("_class_name", "");
+  const bool flows = own_class.starts_with(kFlow);
   const bool preconditioned = own.contains("sigma_data");
 
   std::string name = request.scheduler;
-  if (name.empty() && !preconditioned) name = compat.scheduler;
+  if (name.empty() && !preconditioned && !flows) name = compat.scheduler;
   const bool ours = try_find_named(schedulers::all(), name) != nullptr;
   const bool theirs_first = !compat.dialect.empty() && !name.empty();
   const auto alias =
@@ -110,6 +113,10 @@ SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::M
     out.config = schedulers::config_for(*out.entry, own, schedule);
     set_as_pipeline_does(model, *out.entry, out.config);
   }
+  if (flows && !out.entry->class_name.starts_with(kFlow))
+    throw Error(ErrorCode::InvalidArgument, "scheduler",
+                std::string(out.entry->name) + " does not go with a model that was trained by flow matching",
+                "use flow_match_euler or flow_match_heun");
   set_prediction(request.prediction, out.config);
   return out;
 }

@@ -188,7 +188,8 @@ class Encodings {
 
 std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Prompts& p,
                                            const MicroConditioning& sizes, int64_t width, int64_t height,
-                                           bool guided, int64_t calls, std::vector<std::string>& warnings) {
+                                           bool guided, const PromptSteps& steps,
+                                           std::vector<std::string>& warnings) {
   const bool composes = p.syntax == text::PromptSyntax::A1111;
   std::vector<text::WeightedText> parts{{p.prompt, 1}};
   if (composes) parts = text::split_a1111_and(p.prompt);
@@ -196,8 +197,12 @@ std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Pro
   Encodings encodings(model, p, warnings);
   std::set<int64_t> ends;
   const auto schedule_of = [&](const std::string& text) {
-    const auto schedule = composes ? text::parse_a1111_schedule(text, {.steps = calls})
-                                   : std::vector<text::ScheduledText>{{calls, text}};
+    const text::ScheduleRules rules =
+        steps.first_pass_steps
+            ? text::ScheduleRules{.steps = *steps.first_pass_steps, .hires_steps = steps.steps}
+            : text::ScheduleRules{.steps = steps.steps};
+    const auto schedule = composes ? text::parse_a1111_schedule(text, rules)
+                                   : std::vector<text::ScheduledText>{{steps.steps, text}};
     for (const text::ScheduledText& entry : schedule) ends.insert(entry.until);
     return schedule;
   };

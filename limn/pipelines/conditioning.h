@@ -52,14 +52,21 @@ struct EncodedPrompts {
   std::optional<Conditioning> negative;        // with guidance
 };
 
+/// What prompt editing counts by, in model calls.
+struct PromptSteps {
+  int64_t steps;
+  std::optional<int64_t> first_pass_steps = {};  // of a pass before this one, whose numbers these follow
+};
+
 /// Texts and sizes as diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline encode them. An absent negative
 /// prompt of an XL model is zeros where its folder says force_zeros_for_empty_prompt.
 /// @param guided    whether the negative prompt is needed
-/// @param calls     model calls of the whole run, which A1111's prompt editing counts by
+/// @param steps     of the whole run, for A1111's prompt editing
 /// @param warnings  gets what did not fit into 77 tokens
 /// @return          one entry, or with prompt editing several, in order of `until`
 std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Prompts& prompts,
                                            const MicroConditioning& sizes, int64_t width, int64_t height,
-                                           bool guided, int64_t calls, std::vector<std::string>& warnings);
+                                           bool guided, const PromptSteps& steps,
+                                           std::vector<std::string>& warnings);
 
 }  // namespace limn::pipelines

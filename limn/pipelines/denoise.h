@@ -21,6 +21,12 @@ struct DenoiseArgs {
   const schedulers::NoiseSource& noise;
   size_t first_step = 0;        // > 0 when starting from a picture
   size_t last_step = SIZE_MAX;  // not done any more; less than all when another model takes over
+  size_t steps_before = 0;      // of another model in the same run: they count for what goes by the step
+  /// Changes what the model sees of the latents at call i; the sampler goes on from the latents themselves.
+  std::function<at::Tensor(const at::Tensor& latents, size_t i)> before_model;
+  /// Changes the clean picture that the model's answer amounts to.
+  std::function<at::Tensor(const at::Tensor& denoised)> change_denoised;
+  schedulers::Prediction prediction = schedulers::Prediction::Epsilon;  // of the model, for change_denoised
   /// Changes the latents after each step; `next` is the index of the timestep they are at, or the number of timesteps.
   std::function<at::Tensor(const at::Tensor& latents, size_t next)> after_step;
   std::stop_token stop;

@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_upsample_bicubic2d_aa.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <ATen/ops/upsample_nearest2d.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
@@ -87,6 +89,9 @@ void find_steps(Job& job) {
   const GenerateArgs& args = job.args;
   if (args.denoising_start)
     job.first_step = calls_until(job.scheduler, *args.denoising_start);
+  else if (args.last_steps)
+    job.first_step =
+        static_cast<size_t>((args.num_inference_steps - *args.last_steps) * job.scheduler.order());
   else if ((args.init_image && !job.edits()) || args.start_latents.defined())
     job.first_step = first_step_of(args.strength, args.num_inference_steps, job.scheduler, args.start_rule);
   if (args.denoising_end) job.last_step = calls_until(job.scheduler, *args.denoising_end);
@@ -207,6 +212,24 @@ std::function<at::Tensor(const at::Tensor&, size_t)> keeper_of(const Job& job, c
   };
 }
 
+/// Blends in the clean picture: A1111 rounds the mask, ComfyUI does not.
+void blend_denoised(const Job& job, const Start& start, DenoiseArgs& run) {
+  const Inpainting& inpainting = *job.args.inpainting;
+  const auto shape = job.latent_shape();
+  const at::Tensor values = mask_values(inpainting.mask);
+  const bool comfy = inpainting.blend == BlendRule::InputAndDenoised;
+  const at::Tensor mask = comfy ? at::upsample_bilinear2d(values, {shape[2], shape[3]}, false)
+                                : at::_upsample_bicubic2d_aa(values, {shape[2], shape[3]}, false).round();
+  run.prediction = job.args.levels.prediction;
+  run.change_denoised = [mask, start](const at::Tensor& denoised) {
+    return mask * denoised + (1 - mask) * start.original;
+  };
+  if (comfy)
+    run.before_model = [&job, mask, start](const at::Tensor& latents, size_t i) {
+      return mask * latents + (1 - mask) * job.scheduler.add_noise(start.original, start.noise, i);
+    };
+}
+
 /// The texts with the channels that the model wants beside the latents.
 std::vector<Branches> branches_of(const Job& job, const std::vector<EncodedPrompts>& prompts) {
   at::Tensor channels;
@@ -262,8 +285,10 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
 
   // A U-Net that is told the guidance scale needs no second half.
   const bool guided = args.guidance.is_on() && !model.unet->config().time_cond_proj_dim;
-  const auto prompts = encode_prompts(model, args.prompts, args.sizes, args.width, args.height, guided,
-                                      args.num_inference_steps * scheduler.order(), out.warnings);
+  const auto prompts = encode_prompts(
+      model, args.prompts, args.sizes, args.width, args.height, guided,
+      {.steps = args.num_inference_steps * scheduler.order(), .first_pass_steps = args.first_pass_steps},
+      out.warnings);
   if (!guided && args.prompts.negative_prompt && !args.prompts.negative_prompt->empty())
     out.warnings.push_back(args.guidance.is_on()
                                ? "negative_prompt: has no effect on a latent consistency model"
@@ -285,8 +310,17 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                   .last_step = job.last_step,
                   .stop = args.stop,
                   .on_step = args.on_step};
-  if (args.inpainting && start.original.defined() && !job.inpaints_with_channels())
-    run.after_step = keeper_of(job, start);
+  if (args.denoising_start) run.steps_before = job.first_step;
+  if (args.inpainting && start.original.defined()) {
+    const bool by_samples = args.inpainting->blend == BlendRule::Samples || args.inpainting->is_differential;
+    if (!by_samples)
+      blend_denoised(job, start, run);
+    else if (!job.inpaints_with_channels()) {
+      run.after_step = keeper_of(job, start);
+      // diffusers encodes the masked picture here, too: each generator moves on by as much.
+      if (!args.encodes_mean) job.noise.draw(job.latent_shape());
+    }
+  }
   out.latents = denoise(start.latents, run);
   out.denoise_seconds = watch.lap();
   return out;

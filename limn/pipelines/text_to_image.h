@@ -22,11 +22,19 @@ struct MaskedContentEntry {
 };
 std::span<const MaskedContentEntry> masked_contents();
 
+/// How what the mask does not cover is kept while the rest is made.
+enum class BlendRule {
+  Samples,           // diffusers: the picture's latents at each step's level, after the step
+  Denoised,          // A1111: the picture's latents in the clean picture of every model call
+  InputAndDenoised,  // ComfyUI: so, and noised in what the model sees
+};
+
 /// What of a picture is made anew.
 struct Inpainting {
   Image mask;                    // one channel, width × height: 255 is made anew, 0 is kept
   bool is_differential = false;  // grey is a share of the steps (Levin & Fried 2023); else cut at one half
   MaskedContent content = MaskedContent::Original;  // Fill is the caller's: it changes the picture
+  BlendRule blend = BlendRule::Samples;
 };
 
 /// Where noise comes from.
@@ -50,7 +58,9 @@ struct GenerateArgs {
   at::Tensor init_latents;            // [pictures, channels, h, w], instead of unit noise; may be undefined
   std::optional<Image> init_image;    // image to image: RGB, any size
   double strength = 0.8;              // of the change to init_image or start_latents, 0 to 1
-  std::optional<Inpainting> inpainting;  // with init_image
+  std::optional<int64_t> last_steps;  // how many of num_inference_steps are done, whatever the strength
+  std::optional<int64_t> first_pass_steps;  // of a pass before this one: prompt editing counts on from them
+  std::optional<Inpainting> inpainting;     // with init_image
   /// Latents to go on from, in the denoiser's scale: clean ones, noised by `strength`; with denoising_start those that
   /// another model left at that share of the noise levels. May be undefined.
   at::Tensor start_latents;

@@ -84,12 +84,16 @@ at::Tensor read_betas(const Fields& config, const NoiseDefaults& defaults, const
   return betas;
 }
 
+}  // namespace
+
 void check_count(int64_t count, int64_t most) {
   if (count < 1 || count > most)
     throw Error(ErrorCode::InvalidArgument, "num_inference_steps",
                 "expected 1 to " + std::to_string(most) + " steps, found " + std::to_string(count),
                 "the model was trained with no more; ask for fewer");
 }
+
+namespace {
 
 // Rounding can make T, T − T/N, … one longer than N and end at −1, which is no timestep.
 std::vector<double> trailing(int64_t train, int64_t last, int64_t count) {

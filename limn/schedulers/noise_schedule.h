@@ -57,4 +57,7 @@ std::vector<double> timesteps_to_zero(const TimestepSpacing& spacing, int64_t tr
 std::vector<double> timesteps_above_zero(const TimestepSpacing& spacing, int64_t train, int64_t last,
                                          int64_t count);
 
+/// @throws Error{InvalidArgument} for fewer steps than 1 or more than `most`, those that were trained
+void check_count(int64_t count, int64_t most);
+
 }  // namespace limn::schedulers

@@ -10,6 +10,7 @@
 #include "limn/schedulers/dpm_solver_multistep.h"
 #include "limn/schedulers/euler.h"
 #include "limn/schedulers/euler_ancestral.h"
+#include "limn/schedulers/flow_match.h"
 #include "limn/schedulers/heun.h"
 #include "limn/schedulers/lcm.h"
 #include "limn/schedulers/lms.h"
@@ -66,6 +67,10 @@ constexpr SchedulerEntry kSchedulers[] = {
     row<Deis>("deis", "DEISMultistepScheduler", "Zhang & Chen 2023, eq. 13 to 15"),
     row<Lcm>("lcm", "LCMScheduler", "Luo et al. 2023, alg. 1"),
     row<Tcd>("tcd", "TCDScheduler", "Zheng et al. 2024, alg. 4"),
+    row<FlowMatchEuler>("flow_match_euler", "FlowMatchEulerDiscreteScheduler",
+                        "Lipman et al. 2023; Esser et al. 2024, eq. 23"),
+    row<FlowMatchHeun>("flow_match_heun", "FlowMatchHeunDiscreteScheduler",
+                       "Lipman et al. 2023; Karras et al. 2022, alg. 1"),
     sampler<sample_euler_edm>("euler_edm", "EDMEulerScheduler", "Karras et al. 2022, alg. 2 without churn"),
     sampler<sample_dpmpp_2m>("k_dpmpp_2m", "EDMDPMSolverMultistepScheduler", "k-diffusion, sample_dpmpp_2m"),
     sampler<sample_dpm_2, NoiseKind::Independent, 2>("dpm2", "KDPM2DiscreteScheduler",

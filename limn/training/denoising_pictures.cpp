@@ -80,7 +80,7 @@ std::vector<Image> DenoisingTask::draw(const std::vector<std::string>& prompts, 
 }
 
 std::vector<SamplePicture> DenoisingTask::preview(const datasets::Dataset&) {
-  if (objective_->is_flow() || word_.defined() || config_.prompts.empty()) return {};
+  if (word_.defined() || config_.prompts.empty()) return {};
   const datasets::Bucket& bucket = data_->buckets().front();
   const auto pictures = draw(config_.prompts, bucket.width, bucket.height);
   std::vector<SamplePicture> out;
@@ -102,7 +102,7 @@ at::Tensor DenoisingTask::embed(const std::vector<Image>& pictures) const {
 
 json::object DenoisingTask::memorisation(const datasets::Dataset& train, const datasets::Dataset& held_out) {
   const int64_t count = std::min(config_.memorisation_samples, train.size());
-  if (count == 0 || objective_->is_flow() || word_.defined()) return {};
+  if (count == 0 || word_.defined()) return {};
   const at::NoGradGuard no_grad;
   const at::Tensor known = thumbnails(train);
   const auto nearest_of = [&](const Image& picture) {

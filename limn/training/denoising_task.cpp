@@ -68,6 +68,11 @@ DenoisingTask::DenoisingTask(const TrainConfig& config, Networks networks, const
                 "is " + config_.prediction + ", but the model predicts " + trained,
                 "set objective.prediction = \"" + trained + "\"");
   objective_.emplace(objective_of(config_), scheduler, "scheduler_config.json");
+  if (objective_->is_flow())
+    networks_.checkpoint.scheduler_config = {{"_class_name", "FlowMatchEulerDiscreteScheduler"},
+                                             {"_diffusers_version", "0.42.1"},
+                                             {"num_train_timesteps", 1000},
+                                             {"shift", 1.0}};
   networks_.unet->set_gradient_checkpointing(config_.gradient_checkpointing);
   choose_parameters();
   if (config_.task != "textual_inversion") captions_.emplace(*networks_.tokenizer);

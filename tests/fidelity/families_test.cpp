@@ -153,7 +153,7 @@ TEST(CompelPrompts, BecomeTheConditioningsOfCompel) {
     prompts.negative_prompt = std::string(run.at("negative_prompt").as_string());
     prompts.syntax = text::PromptSyntax::Compel;
     std::vector<std::string> warnings;
-    const auto made = encode_prompts(*model, prompts, {}, 64, 64, true, 4, warnings).front();
+    const auto made = encode_prompts(*model, prompts, {}, 64, 64, true, {.steps = 4}, warnings).front();
     const auto& positive = made.positive.front().condition;
     EXPECT_LT(relative_l2(positive.hidden_states, golden.at(name + ".embeds")), 1e-5) << name;
     EXPECT_LT(relative_l2(made.negative->hidden_states, golden.at(name + ".negative_embeds")), 1e-5) << name;

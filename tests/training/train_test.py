@@ -72,6 +72,14 @@ with tempfile.TemporaryDirectory() as name:
     plain = draws(folder, base, "plain.png")
     print("diffusion: loss", found[0], "→", found[-1])
 
+    flow = tiny.diffusion(data, models, folder / "vae" / "vae", samples=200)
+    flow["objective"] = {"prediction": "flow"}
+    train(folder, "flow", flow)
+    assert list((folder / "flow" / "samples").glob("*.png")), "a run of flow matching draws no samples"
+    draws(folder, folder / "flow" / "model", "flow.png")
+    tiny.run(limn, "generate", "x", "--model", folder / "flow" / "model", "--scheduler", "ddim", "--quiet", expect=2)
+    print("flow matching")
+
     for task, sections, written in [
             ("finetune", {}, "model"),
             ("lora", {"lora": {"rank": 2, "conv_rank": 2, "alpha": 4.0}, "model": {"train_text_encoder": True}}, "lora.safetensors"),

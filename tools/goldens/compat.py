@@ -76,10 +76,11 @@ def sigma_to_t(sigma):
 
 
 class Denoiser:
-    """conditions: a list a call of [(condition, weight)], and the negative one."""
+    """conditions: a list a call of [(condition, weight)], and the negative one; mask: 1 where the picture is made anew."""
 
-    def __init__(self, conditions, negative, scale):
+    def __init__(self, conditions, negative, scale, mask=None, clean=None, noise=None):
         self.conditions, self.negative, self.scale, self.call = conditions, negative, scale, 0
+        self.mask, self.clean, self.noise = mask, clean, noise
 
     def eps(self, x, sigma, condition):
         x_in = x / (sigma**2 + 1)**0.5
@@ -87,12 +88,15 @@ class Denoiser:
 
     def __call__(self, x, sigma, **_):
         sigma = sigma.flatten()[0]
+        if self.noise is not None:  # ComfyUI: the model sees the picture, noised, where it is kept
+            x = x * self.mask + (self.clean + self.noise * sigma) * (1 - self.mask)
         negative = self.eps(x, sigma, self.negative)
         guided = negative
         for condition, weight in self.conditions(self.call):
             guided = guided + self.scale * weight * (self.eps(x, sigma, condition) - negative)
         self.call += 1
-        return x - sigma * guided
+        denoised = x - sigma * guided
+        return denoised if self.mask is None else denoised * self.mask + self.clean * (1 - self.mask)
 
 
 def generators(seeds):
@@ -172,6 +176,45 @@ def main():
     run = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), x, sigmas[start:], disable=True)
     add("a1111_img2img", run, compat="a1111", **prompts, scheduler="Euler", steps=8, strength=0.6, init_image="init.png")
 
+    # Repainting: the kept part is put into every clean picture. The mask fits the latents.
+    latent_mask = torch.zeros(1, 1, 8, 8)
+    latent_mask[..., 2:6, 3:8] = 1
+    painting = dict(init_image="init.png", mask="mask.png", mask_blur=0)
+    for name, sampler in [("Euler a", S.sample_euler_ancestral), ("DPM2", S.sample_dpm_2)]:
+        kind = "normal" if name == "Euler a" else "karras"
+        sigmas = SCHEDULES[kind](9 if name == "DPM2" else 8)
+        if name == "DPM2":
+            sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
+        gs = generators([7])
+        x = clean + draw(gs) * sigmas[start]
+        more = dict(noise_sampler=lambda a, b: draw(gs)) if name == "Euler a" else {}
+        run = sampler(Denoiser(plain(cat), blurry, 5.0, latent_mask, clean), x, sigmas[start:], disable=True, **more)
+        add(f"a1111_inpaint_{name.replace(' ', '_')}", run, compat="a1111", **prompts, **painting, scheduler=name, steps=8,
+            strength=0.6)
+    # A second, larger pass: as many steps as were asked for, its own noise of the same seed, numbers of prompt editing
+    # from 6 on (steps) and from 1.0 on (shares).
+    sigmas = SCHEDULES["normal"](6)
+    x = draw(generators([7])) * sigmas[0]
+    first = S.sample_euler(Denoiser(lambda call: [(cat if call <= 1 else dog, 1.0)], blurry, 5.0), x, sigmas, disable=True)
+    large = torch.nn.functional.interpolate(first, size=(12, 12), mode="bilinear", antialias=False)
+    sigmas = SCHEDULES["normal"](int(4 / 0.7))[int(4 / 0.7) - 4:]
+    x = large + draw(generators([7]), (4, 12, 12)) * sigmas[0]
+    second = S.sample_euler(Denoiser(plain(dog), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_hires", second, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:1]"}, scheduler="Euler", steps=6,
+        hires_scale=1.5, hires_steps=4, hires_strength=0.7)
+    whole = SCHEDULES["normal"](6)
+    first = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), draw(generators([7])) * whole[0], whole, disable=True)
+    x = torch.nn.functional.interpolate(first, size=(12, 12), mode="bilinear") + draw(generators([7]), (4, 12, 12)) * sigmas[0]
+    second = S.sample_euler(Denoiser(lambda call: [(cat if call <= 2 else dog, 1.0)], blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_hires_editing", second, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:8]"}, scheduler="Euler", steps=6,
+        hires_scale=1.5, hires_steps=4, hires_strength=0.7)
+    # Prompt editing counts from the first step that is done.
+    sigmas = SCHEDULES["normal"](8)
+    x = clean + draw(generators([7])) * sigmas[start]
+    run = S.sample_euler(Denoiser(lambda call: [(cat if call <= 2 else dog, 1.0)], blurry, 5.0), x, sigmas[start:], disable=True)
+    add("a1111_img2img_editing", run, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:2]"}, scheduler="Euler", steps=8,
+        strength=0.6, init_image="init.png")
+
     sigmas = SCHEDULES["karras"](6)
     strong = comfy([("a ", 1.0), ("red", 1.4), (" cat", 1.0)])
     quiet = comfy([("blurry", 1.0)])
@@ -186,6 +229,16 @@ def main():
                                    noise_sampler=lambda a, b: torch.randn((2, 4, 8, 8), generator=g))
     add("comfy_euler_ancestral_batch", run, compat="comfy", **prompts, scheduler="euler_ancestral", schedule="simple", steps=5,
         count=2)
+    # Image to image: the last steps of a longer schedule; the noise is drawn once more for what the model sees.
+    plain_cat = comfy([("a red cat", 1.0)])
+    sigmas = SCHEDULES["normal"](int(5 / 0.6))[-6:]
+    noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
+    x = clean + noise * sigmas[0]
+    comfy_image = dict(scheduler="euler", schedule="normal", steps=5, strength=0.6)
+    run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0), x, sigmas, disable=True)
+    add("comfy_img2img", run, compat="comfy", **prompts, **comfy_image, init_image="init.png")
+    run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0, latent_mask, clean, noise), x, sigmas, disable=True)
+    add("comfy_inpaint", run, compat="comfy", **prompts, **comfy_image, **painting)
     save_file(tensors, f"{ROOT}/compat.safetensors", {"made_by": "tools/goldens/compat.py", "torch": torch.__version__})
     json.dump(cases, open(f"{ROOT}/compat.json", "w"), indent=1)
 

@@ -259,6 +259,9 @@ def main():
     xl = quiet(StableDiffusionXLPipeline(**base))
     tokenizers = dict(tokenizer="tokenizer", tokenizer_2="tokenizer_pads_with_zero")
     folder_of("sdxl", xl, tokenizers)
+    config = f"{OUT}/sdxl/scheduler/scheduler_config.json"  # as in the file that Stability published
+    json.dump({**json.load(open(config)), "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True},
+              open(config, "w"), indent=2)
     add("sdxl", "sdxl", dict(ask, steps=5), xl(**common, **size, num_inference_steps=5, generator=seeds()).images)
     none = {k: v for k, v in ask.items() if k != "negative_prompt"}
     add("sdxl_no_negative", "sdxl", dict(none, steps=4),

@@ -49,6 +49,7 @@ MULTISTEP = [
     {"lower_order_final": False, **SIGMA_MIN}, V, X0, {"solver_order": 3, **V}, THRESHOLD, {**THRESHOLD, **V},
     *SIGMAS, *SIGMAS_MORE, {**KARRAS, **COSINE}]
 
+SHIFTS = [{"shift": 3.0}, {"shift": 0.5}, {"shift": 6.0}]
 EDM = [{"sigma_data": 0.5}, {"sigma_data": 0.5, **V}, {"sigma_data": 1.0}]
 
 CLASSES = {
@@ -95,6 +96,10 @@ CLASSES = {
         {}, COSINE, LINEAR, V, X0, {"original_inference_steps": 100}, {"rescale_betas_zero_snr": True, **V},
         {"beta_end": 0.011}]),
     "KDPM2DiscreteScheduler": ({}, [*COMMON, V, *SIGMAS, *SIGMAS_MORE]),
+    "FlowMatchEulerDiscreteScheduler": ({}, [
+        {}, *SHIFTS, *SIGMAS, *({**k, **SHIFTS[1]} for k in SIGMAS), {"shift_terminal": 0.1},
+        {"shift_terminal": 0.02, **SHIFTS[0]}, {"stochastic_sampling": True}, {"stochastic_sampling": True, **SHIFTS[1]}]),
+    "FlowMatchHeunDiscreteScheduler": ({}, [{}, *SHIFTS, *({**s, "num_train_timesteps": 500} for s in SHIFTS)]),
     "EDMEulerScheduler": ({}, [
         *EDM, {"sigma_schedule": "exponential", "sigma_data": 1.0, "sigma_max": 120.0, **V}, SIGMA_MIN,
         {"rho": 5.0}, {"sigma_min": 0.01, "sigma_max": 20.0}, {"sigma_schedule": "exponential", **SIGMA_MIN}]),
@@ -127,19 +132,22 @@ def run(case, shared):
     channels, output_channels = channels_of(case)
     original, noise = shared["original"][:, :channels], shared["noise"][:, :channels]
     tensors = {"timesteps": scheduler.timesteps.double(),
-               "init_noise_sigma": torch.as_tensor(scheduler.init_noise_sigma).double().reshape(1)}
+               "init_noise_sigma": torch.as_tensor(getattr(scheduler, "init_noise_sigma", 1)).double().reshape(1)}
     if hasattr(scheduler, "sigmas"):
         tensors["sigmas"] = scheduler.sigmas.float()
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     timesteps = scheduler.timesteps[begin:]
-    sample = noise * scheduler.init_noise_sigma
-    if begin:
+    flow = case["class"].startswith("FlowMatch")
+    sample = noise * tensors["init_noise_sigma"].item()
+    if begin and flow:
+        sample = scheduler.scale_noise(original, timesteps[:1], noise)
+    elif begin:
         sample = scheduler.add_noise(original, noise, timesteps[:1].repeat(2))
     tensors["start"] = sample
     extra = {}
     if case["class"] in ("DDIMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
-                         "LCMScheduler", "TCDScheduler"):
+                         "LCMScheduler", "TCDScheduler", "FlowMatchEulerDiscreteScheduler"):
         extra["generator"] = [torch.Generator().manual_seed(s) for s in NOISE_SEEDS]
     if case["class"] == "TCDScheduler":
         extra["eta"] = case.get("eta", 0.0)
@@ -147,7 +155,8 @@ def run(case, shared):
         extra["eta"] = case["eta"]
     samples = []
     for i, t in enumerate(timesteps):
-        scheduler.scale_model_input(sample, t)
+        if not flow:
+            scheduler.scale_model_input(sample, t)
         sample = scheduler.step(shared["outputs"][i % OUTPUTS][:, :output_channels], t, sample, **extra).prev_sample
         samples.append(sample)
     tensors["final"] = sample
@@ -158,7 +167,7 @@ def run(case, shared):
 
 def cases():
     for class_name, (base, variants) in CLASSES.items():
-        order = 2 if class_name.startswith(("Heun", "KDPM2")) else 1
+        order = 2 if class_name.startswith(("Heun", "KDPM2", "FlowMatchHeun")) else 1
         if class_name.startswith("EDM"):
             base = {**base, "sigma_data": 0.5}
         def case(config, steps, begin=0, **more):
@@ -169,7 +178,7 @@ def cases():
             yield case({}, steps)
         for begin in (3, 6, 9):
             yield case({}, 10, begin * order)
-        yield case(TRAILING, 20, 13 * order)
+        yield case({} if class_name.startswith("FlowMatch") else TRAILING, 20, 13 * order)
         if class_name.startswith("TCD"):
             for eta in (0.3, 1.0):
                 yield case({}, 8, eta=eta)
