@@ -117,6 +117,19 @@ void find_model(const std::vector<fs::path>& candidates, Repeat& out) {
                            " by its name, but its hash is another or not known");
 }
 
+void find_refiner(const std::vector<fs::path>& candidates, Repeat& out) {
+  if (out.recipe.refiner.empty()) return;
+  const std::string called = quoted(out.recipe.refiner, out.recipe.refiner_hash);
+  const Found found = find_file(candidates, out.recipe.refiner, out.recipe.refiner_hash);
+  if (found.path.empty()) {
+    out.problems.push_back("refiner: " + called + " was not found; give it with --refiner");
+    return;
+  }
+  out.request.refiner = found.path;
+  (found.verified ? out.honoured : out.problems)
+      .push_back("refiner: " + found.path.string() + (found.verified ? "" : ", by its name alone"));
+}
+
 void find_loras(const std::vector<fs::path>& candidates, Repeat& out) {
   for (const provenance::RecipeLora& lora : out.recipe.loras) {
     const Found found = find_file(candidates, lora.name, lora.hash);
@@ -171,6 +184,7 @@ Repeat repeat_picture(const fs::path& picture, std::span<const fs::path> folders
   for (const auto& [key, value] : recipe->unused) out.problems.push_back(key + ": " + value + ": not used");
   const std::vector<fs::path> candidates = candidates_in(folders);
   find_model(candidates, out);
+  find_refiner(candidates, out);
   find_loras(candidates, out);
   return out;
 }
@@ -183,6 +197,7 @@ std::string describe(const provenance::Recipe& recipe) {
     out.append("  ").append(name).append(": ").append(value).append("\n");
   };
   if (!recipe.model.empty()) line("model", quoted(recipe.model, recipe.model_hash));
+  if (!recipe.refiner.empty()) line("refiner", quoted(recipe.refiner, recipe.refiner_hash));
   for (const auto& [key, value] : recipe.fields)
     line(std::string(key), value.is_string() ? std::string(value.get_string()) : to_text(value));
   for (const provenance::RecipeLora& lora : recipe.loras)

@@ -60,6 +60,8 @@ struct GenerateRequest {
   std::string seamless = "none";
   int64_t tile = 0, tile_overlap = 128;  // pixels
   int64_t vae_tile = 0;                  // pixels
+  std::optional<double> sigma_min, sigma_max, rho;
+  std::string noise_levels = "float32", prompt_editing = "current";
   std::filesystem::path styles_file, wildcards;
   std::vector<std::string> styles;                   // of styles_file, in the order in which they are applied
   std::string prompt_syntax, emphasis = "original";  // empty: as compat says

@@ -17,6 +17,7 @@
 #include "limn/engine/compat.h"
 #include "limn/engine/engine.h"
 #include "limn/engine/resolve_edit.h"
+#include "limn/schedulers/aliases.h"
 #include "limn/schedulers/noise_schedule.h"
 #include "limn/weights/tensor.h"
 
@@ -211,6 +212,8 @@ void check_choice(const char* field, const std::string& value,
 void check_choices(const GenerateRequest& request) {
   check_choice("mask_mode", request.mask_mode, {"hard", "differential"});
   check_choice("inpaint_area", request.inpaint_area, {"whole", "masked"});
+  check_choice("noise_levels", request.noise_levels, {"float32", "float16"});
+  check_choice("prompt_editing", request.prompt_editing, {"current", "before_1.6"});
   find_named(pipelines::masked_contents(), request.masked_content, "masked_content");
   find_named(pipelines::upscalers(), request.hires_upscaler, "hires_upscaler");
 }
@@ -339,6 +342,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
       .syntax = request.prompt_syntax.empty()
                     ? compat.syntax
                     : find_named(text::prompt_syntaxes(), request.prompt_syntax, "prompt_syntax").syntax,
+      .old_editing = request.prompt_editing == "before_1.6",
       .emphasis = find_named(text::emphases(), request.emphasis, "emphasis").emphasis,
       .skips_negative = compat.skips_negative,
       .zeros_empty_negative = compat.zeros_empty_negative};
@@ -380,6 +384,11 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   record.scheduler_class = run.scheduler.entry->class_name;
   record.scheduler_config = run.scheduler.config;
   record.schedule = request.schedule;
+  record.a1111_sampler = schedulers::label_of_sampler("a1111", record.scheduler);
+  std::string_view levels = record.schedule;
+  if (const json::value* own = run.scheduler.config.if_contains("sigma_schedule"))
+    levels = std::string_view(own->as_string());
+  record.a1111_schedule = schedulers::label_of_schedule("a1111", levels);
   record.guidance_scale = args.guidance.scale;
   record.width = run.edit ? run.edit->canvas.width : run.hires ? run.hires->width : args.width;
   record.height = run.edit ? run.edit->canvas.height : run.hires ? run.hires->height : args.height;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "limn/base/error.h"
 #include "limn/base/named_table.h"
 #include "limn/engine/compat.h"
@@ -42,6 +44,21 @@ void set_prediction(const std::string& prediction, json::object& config) {
                 "known: epsilon, v_prediction, sample");
   }
   config["prediction_type"] = prediction;
+}
+
+/// The ends and the shape of the levels, and their precision.
+void set_range(const GenerateRequest& request, const SchedulerEntry& entry, json::object& config) {
+  const auto set = [&](std::string_view field, std::optional<double> value) {
+    if (!value) return;
+    if (std::ranges::find(entry.fields, field) == entry.fields.end())
+      throw Error(ErrorCode::InvalidArgument, std::string(field),
+                  "does not go with the scheduler " + std::string(entry.name));
+    config[field] = *value;
+  };
+  set("sigma_min", request.sigma_min);
+  set("sigma_max", request.sigma_max);
+  set("rho", request.rho);
+  if (request.noise_levels == "float16") config["downcast_alphas_cumprod"] = true;
 }
 
 /// Another program's name for a sampler: first of the program whose conventions hold, then of any.
@@ -118,6 +135,7 @@ SchedulerChoice choose_scheduler(const GenerateRequest& request, const models::M
                 std::string(out.entry->name) + " does not go with a model that was trained by flow matching",
                 "use flow_match_euler or flow_match_heun");
   set_prediction(request.prediction, out.config);
+  set_range(request, *out.entry, out.config);
   return out;
 }
 

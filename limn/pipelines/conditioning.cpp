@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
@@ -197,10 +198,8 @@ std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Pro
   Encodings encodings(model, p, warnings);
   std::set<int64_t> ends;
   const auto schedule_of = [&](const std::string& text) {
-    const text::ScheduleRules rules =
-        steps.first_pass_steps
-            ? text::ScheduleRules{.steps = *steps.first_pass_steps, .hires_steps = steps.steps}
-            : text::ScheduleRules{.steps = steps.steps};
+    text::ScheduleRules rules{.steps = steps.steps, .old_rules = p.old_editing};
+    if (steps.first_pass_steps) rules.hires_steps = std::exchange(rules.steps, *steps.first_pass_steps);
     const auto schedule = composes ? text::parse_a1111_schedule(text, rules)
                                    : std::vector<text::ScheduledText>{{steps.steps, text}};
     for (const text::ScheduledText& entry : schedule) ends.insert(entry.until);

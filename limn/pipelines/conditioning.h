@@ -24,6 +24,7 @@ struct Prompts {
   std::string prompt_2, negative_prompt_2;     // for text_encoder_2 alone; empty: the same as for the first
   int64_t clip_skip = 0;                       // as diffusers counts: 0 uses all layers (XL: all but one)
   text::PromptSyntax syntax = text::PromptSyntax::Plain;
+  bool old_editing = false;  // A1111's prompt editing as before 1.6.0
   text::Emphasis emphasis = text::Emphasis::Original;
   bool skips_negative = false;        // clip_skip holds for the negative prompt, too (A1111, ComfyUI)
   bool zeros_empty_negative = false;  // XL: an empty negative prompt is zeros, not only an absent one (A1111)

@@ -5,7 +5,6 @@
 
 #include "limn/base/error.h"
 #include "limn/base/named_table.h"
-#include "limn/provenance/a1111_names.h"
 #include "limn/provenance/record.h"
 
 namespace limn::provenance {
@@ -20,12 +19,6 @@ std::string_view stripped(std::string_view text) {
   const size_t first = text.find_first_not_of(kSpaces);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
-}
-
-/// A1111's label for a name, else the fallback.
-std::string label_of(std::span<const A1111Name> table, const std::string& name, const std::string& fallback) {
-  const A1111Name* row = try_find_named(table, name);
-  return row ? std::string(row->label) : fallback;
 }
 
 /// The shortest text that gives the number again: "7", "7.5".
@@ -114,8 +107,8 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 std::string parameters_text(const GenerationRecord& record) {
   FieldLine fields;  // in A1111's order
   fields.add("Steps", std::to_string(record.steps));
-  fields.add("Sampler", label_of(kA1111Samplers, record.scheduler, record.scheduler));
-  fields.add("Schedule type", label_of(kA1111Schedules, record.schedule, ""));
+  fields.add("Sampler", record.a1111_sampler.empty() ? record.scheduler : record.a1111_sampler);
+  fields.add("Schedule type", record.a1111_schedule);
   fields.add("CFG scale", shortest(record.guidance_scale));
   fields.add("Seed", std::to_string(record.seed));
   fields.add("Size", std::to_string(record.width) + "x" + std::to_string(record.height));

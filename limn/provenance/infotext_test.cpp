@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "limn/provenance/a1111_names.h"
 #include "limn/provenance/record_testing.h"
 
 namespace limn::provenance {
@@ -75,7 +74,7 @@ TEST(ParametersText, IsWhatOtherReadersRead) {
 
 TEST(ParametersText, LeavesOutWhatTheRecordHasNot) {
   GenerationRecord record = testing::full_record();
-  record.negative_prompt = record.model = record.model_hash = record.schedule = "";
+  record.negative_prompt = record.model = record.model_hash = record.a1111_schedule = "";
   record.clip_skip.reset();
   record.strength.reset();
   record.eta.reset();
@@ -85,15 +84,14 @@ TEST(ParametersText, LeavesOutWhatTheRecordHasNot) {
     EXPECT_THAT(written, Not(HasSubstr(key)));
 }
 
-TEST(ParametersText, NamesOnlySchedulesA1111Knows) {
+TEST(ParametersText, HasLabelsOfA1111OrElseTheNameOfTheSampler) {
   GenerationRecord record = testing::full_record();
   record.scheduler = "ddpm";
-  record.schedule = "leading";
+  record.a1111_sampler = record.a1111_schedule = "";
   EXPECT_THAT(parameters_text(record), HasSubstr("Sampler: ddpm, CFG"));
-  for (const A1111Name& row : kA1111Samplers) {
-    record.scheduler = row.name;
-    EXPECT_EQ(parse_infotext(parameters_text(record)).find("Sampler"), row.label);
-  }
+  record.a1111_sampler = "DPM++ SDE";
+  record.a1111_schedule = "Karras";
+  EXPECT_THAT(parameters_text(record), HasSubstr("Sampler: DPM++ SDE, Schedule type: Karras, CFG"));
 }
 
 TEST(ParametersText, ComesBackFromTheParser) {

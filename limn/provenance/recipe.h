@@ -26,6 +26,7 @@ struct Recipe {
   std::string compat;             // whose conventions make it again: a name of engine's compats()
   json::object fields;            // of a request, by name; samplers as the program calls them
   std::string model, model_hash;  // name; SHA-256 or as much of it as is known
+  std::string refiner, refiner_hash;
   std::vector<RecipeLora> loras;
   std::vector<std::pair<std::string, std::string>>
       unused;                      // fields that were read and have no place here, as they stand

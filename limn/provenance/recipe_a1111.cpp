@@ -40,13 +40,30 @@ constexpr FieldRow kFields[] = {
     {"Hires upscale", "hires_scale", Number},
     {"Hires steps", "hires_steps", Integer},
     {"NGMS", "skip_unconditional", Number},
+    {"Schedule min sigma", "sigma_min", Number},
+    {"Schedule max sigma", "sigma_max", Number},
+    {"Schedule rho", "rho", Number},
+    {"Refiner switch at", "refiner_start", Number},
     {"CFG Rescale φ", "guidance_rescale", Number},
 };
 /// Read below, or of no use to a reader.
-constexpr std::string_view kHandled[] = {
-    "Size",           "Model",        "Model hash",      "RNG",         "Denoising strength",
-    "Tiling",         "Emphasis",     "Hires upscaler",  "Lora hashes", "Version",
-    "Masked content", "Inpaint area", "Seed resize from"};
+constexpr std::string_view kHandled[] = {"Size",
+                                         "Model",
+                                         "Model hash",
+                                         "RNG",
+                                         "Denoising strength",
+                                         "Tiling",
+                                         "Emphasis",
+                                         "Hires upscaler",
+                                         "Lora hashes",
+                                         "Version",
+                                         "Masked content",
+                                         "Inpaint area",
+                                         "Seed resize from",
+                                         "Refiner",
+                                         "Old prompt editing timelines",
+                                         "Downcast alphas_cumprod",
+                                         "Noise Schedule"};
 struct Choice {
   std::string_view label, name;
 };
@@ -172,14 +189,33 @@ int64_t version_number(std::string_view text) {
   return out;
 }
 
-void note_versions(const Infotext& info, const Recipe& recipe, std::vector<std::string>& notes) {
-  const int64_t version = version_number(recipe.version);
-  if (recipe.program != "a1111" || version == 0) return;
-  if (version < 10600 && info.prompt.find('[') != std::string::npos)
-    notes.push_back(
-        "Version: before 1.6.0 prompt editing counted numbers below 1 as shares, with a point or without");
-  if (version <= 10700)
-    notes.push_back("Version: until 1.7.0 noise levels were rounded to half precision; limn's are exact");
+/// What changed between A1111's versions, as its own table of them has it.
+void put_versions(const Infotext& info, Recipe& out) {
+  const int64_t version = version_number(out.version);
+  const bool dated = out.program == "a1111" && version != 0;
+  const std::string_view sampler = info.find("Sampler");
+  if (info.find("Old prompt editing timelines") == "True" ||
+      (dated && version < 10600 && info.prompt.find('[') != std::string::npos))
+    out.fields["prompt_editing"] = "before_1.6";
+  if (info.find("Downcast alphas_cumprod") == "True" || (dated && version <= 10700))
+    out.fields["noise_levels"] = "float16";
+  if (info.find("Noise Schedule") == "Zero Terminal SNR")
+    out.notes.push_back("Noise Schedule: Zero Terminal SNR goes with samplers that take --schedule zero_snr");
+  if (dated && version < 10600 && (sampler == "DDIM" || sampler == "PLMS"))
+    out.notes.push_back(
+        "Version: before 1.6.0 DDIM and PLMS padded the shorter of prompt and negative prompt");
+  if (dated && version < 10800 && out.fields.contains("refiner_start"))
+    out.notes.push_back("Version: before 1.8.0 the refiner took over by steps, not by noise levels");
+}
+
+/// "name [hash]".
+void put_refiner(const Infotext& info, Recipe& out) {
+  const std::string text(info.find("Refiner"));
+  if (text.empty()) return;
+  const size_t open = text.rfind(" ["), close = text.rfind(']');
+  out.refiner = text.substr(0, open);
+  if (open != std::string::npos && close == text.size() - 1)
+    out.refiner_hash = text.substr(open + 2, close - open - 2);
 }
 
 }  // namespace
@@ -221,7 +257,8 @@ std::optional<Recipe> read_a1111(std::span<const TextEntry> texts) {
     if (!known.contains(key)) out.unused.emplace_back(key, value);
   if (own) out.notes.push_back("limn's own record is gone; the text holds less");
   put_lora_hashes(info, out);
-  note_versions(info, out, out.notes);
+  put_refiner(info, out);
+  put_versions(info, out);
   if (out.program == "stable-diffusion.cpp")
     out.notes.push_back(
         "stable-diffusion.cpp: its weights of prompts and its noise differ in details from A1111's");

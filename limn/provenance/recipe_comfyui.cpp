@@ -9,13 +9,16 @@
 namespace limn::provenance {
 namespace {
 
-constexpr std::string_view kSamplers[] = {"KSampler", "KSamplerAdvanced"};
+constexpr std::string_view kSamplers[] = {"KSampler", "KSamplerAdvanced", "SamplerCustom",
+                                          "SamplerCustomAdvanced"};
 constexpr std::string_view kOutputs[] = {"SaveImage", "PreviewImage", "SaveImageWebsocket"};
 constexpr std::string_view kKnown[] = {"CLIPTextEncode",      "CLIPTextEncodeSDXL", "CheckpointLoaderSimple",
                                        "EmptyLatentImage",    "CLIPSetLastLayer",   "LoraLoader",
                                        "LoraLoaderModelOnly", "VAEDecode",          "VAELoader",
                                        "VAEEncode",           "LoadImage",          "Reroute",
-                                       "PrimitiveNode",       "VAEDecodeTiled"};
+                                       "PrimitiveNode",       "VAEDecodeTiled",     "KSamplerSelect",
+                                       "BasicScheduler",      "KarrasScheduler",    "ExponentialScheduler",
+                                       "RandomNoise",         "CFGGuider",          "BasicGuider"};
 constexpr size_t kLongestPath = 1000;
 
 template <size_t size>
@@ -61,7 +64,7 @@ class Graph {
     return nullptr;
   }
   /// The first node of one of `classes` on the way back from an input.
-  const json::object* back(const json::value* value, std::initializer_list<std::string_view> classes) const {
+  const json::object* back(const json::value* value, std::span<const std::string_view> classes) const {
     std::vector<const json::value*> open{value};
     std::set<const json::object*> seen;
     while (!open.empty() && seen.size() < kLongestPath) {
@@ -74,6 +77,9 @@ class Graph {
       for (const auto& [key, more] : inputs->get_object()) open.push_back(&more);
     }
     return nullptr;
+  }
+  const json::object* back(const json::value* value, std::initializer_list<std::string_view> classes) const {
+    return back(value, std::span(classes.begin(), classes.size()));
   }
   const json::object& nodes() const { return nodes_; }
 
@@ -148,18 +154,18 @@ void put_model(const Graph& graph, const json::value* value, Recipe& out) {
   }
 }
 
-void put_latents(const Graph& graph, const json::object& sampler, Recipe& out) {
+void put_latents(const Graph& graph, const json::object& sampler, const json::object& levels, Recipe& out) {
   const json::value* input = Graph::input(sampler, "latent_image");
-  if (graph.back(input, {"KSampler", "KSamplerAdvanced"})) {
+  if (graph.back(input, kSamplers)) {
     out.notes.push_back(
         "the picture went through two samplers: the second's settings and the first's size are read");
-    put(graph, sampler, "denoise", "hires_strength", out);
+    put(graph, levels, "denoise", "hires_strength", out);
   }
   if (const json::object* empty = graph.back(input, {"EmptyLatentImage"})) {
     put(graph, *empty, "width", "width", out);
     put(graph, *empty, "height", "height", out);
   } else if (graph.back(input, {"VAEEncode", "VAEEncodeForInpaint", "LoadImage"})) {
-    put(graph, sampler, "denoise", "strength", out);
+    put(graph, levels, "denoise", "strength", out);
     out.notes.push_back("the picture was made from another one, which has to be given as --init-image");
   }
 }
@@ -177,9 +183,7 @@ const json::object* find_sampler(const Graph& graph, Recipe& out) {
       if (!found) found = node;
     }
     if (is_one(kOutputs, name))
-      if (const json::object* nearest =
-              graph.back(Graph::input(*node, "images"), {"KSampler", "KSamplerAdvanced"}))
-        found = nearest;
+      if (const json::object* nearest = graph.back(Graph::input(*node, "images"), kSamplers)) found = nearest;
   }
   if (samplers > 1)
     out.notes.push_back("the graph has " + std::to_string(samplers) +
@@ -187,11 +191,33 @@ const json::object* find_sampler(const Graph& graph, Recipe& out) {
   return found;
 }
 
+/// The nodes that a sampler's settings are in: itself, or what SamplerCustom and SamplerCustomAdvanced are put together
+/// from.
+struct Parts {
+  const json::object &sampler, *guider, *levels, *select, *noise;
+};
+Parts parts_of(const Graph& graph, const json::object& sampler) {
+  const auto behind = [&](const char* input) {
+    const json::object* node = graph.linked(Graph::input(sampler, input));
+    return node ? node : &sampler;
+  };
+  return {sampler, behind("guider"), behind("sigmas"), behind("sampler"), behind("noise")};
+}
+
+void put_levels(const Graph& graph, const json::object& node, Recipe& out) {
+  const std::string name = Graph::class_of(node);
+  put(graph, node, "steps", "steps", out);
+  put(graph, node, "scheduler", "schedule", out);
+  if (name != "KarrasScheduler" && name != "ExponentialScheduler") return;
+  out.fields["schedule"] = name == "KarrasScheduler" ? "karras" : "exponential";
+  for (const char* field : {"sigma_min", "sigma_max", "rho"}) put(graph, node, field, field, out);
+}
+
 /// Settings of the sampler that have no place here.
 void keep_unused(const Graph& graph, const json::object& sampler, Recipe& out) {
-  static const std::set<std::string_view> used{"steps",        "cfg",        "sampler_name", "scheduler",
-                                               "seed",         "noise_seed", "positive",     "negative",
-                                               "latent_image", "model"};
+  static const std::set<std::string_view> used{
+      "steps",    "cfg",          "sampler_name", "scheduler", "seed",   "noise_seed", "positive",
+      "negative", "latent_image", "model",        "sampler",   "sigmas", "noise",      "guider"};
   const json::value* inputs = sampler.if_contains("inputs");
   if (!inputs || !inputs->is_object()) return;
   for (const auto& [key, value] : inputs->get_object()) {
@@ -254,20 +280,22 @@ std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
     out.notes.push_back("the graph has no KSampler: its settings cannot be read");
     return out;
   }
-  put(graph, *sampler, "steps", "steps", out);
-  put(graph, *sampler, "cfg", "guidance_scale", out);
-  put(graph, *sampler, "sampler_name", "scheduler", out);
-  put(graph, *sampler, "scheduler", "schedule", out);
+  const Parts parts = parts_of(graph, *sampler);
+  put_levels(graph, *parts.levels, out);
+  put(graph, *parts.guider, "cfg", "guidance_scale", out);
+  put(graph, *parts.select, "sampler_name", "scheduler", out);
   put(graph, *sampler, "seed", "seed", out);
-  put(graph, *sampler, "noise_seed", "seed", out);
-  put_prompt(graph, Graph::input(*sampler, "positive"), "prompt", out);
-  put_prompt(graph, Graph::input(*sampler, "negative"), "negative_prompt", out);
-  put_model(graph, Graph::input(*sampler, "model"), out);
-  put_latents(graph, *sampler, out);
+  put(graph, *parts.noise, "noise_seed", "seed", out);
+  const bool unguided = Graph::class_of(*parts.guider) == "BasicGuider";
+  if (unguided) out.fields["guidance_scale"] = 1.0;
+  const json::value* positive = Graph::input(*parts.guider, unguided ? "conditioning" : "positive");
+  put_prompt(graph, positive, "prompt", out);
+  put_prompt(graph, Graph::input(*parts.guider, "negative"), "negative_prompt", out);
+  put_model(graph, Graph::input(*parts.guider, "model"), out);
+  put_latents(graph, *sampler, *parts.levels, out);
   keep_unused(graph, *sampler, out);
   Recipe said_already;
-  const json::object* encoder =
-      encoder_behind(graph, Graph::input(*sampler, "positive"), "prompt", said_already);
+  const json::object* encoder = encoder_behind(graph, positive, "prompt", said_already);
   if (const json::object* last =
           encoder ? graph.back(Graph::input(*encoder, "clip"), {"CLIPSetLastLayer"}) : nullptr)
     if (const json::value* layer = graph.value_of(Graph::input(*last, "stop_at_clip_layer"));

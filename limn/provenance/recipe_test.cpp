@@ -69,9 +69,40 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Denoising str
   EXPECT_THAT(r.notes, Contains(HasSubstr("R-ESRGAN 4x+")));
   EXPECT_THAT(r.notes, Contains(HasSubstr("hypernet")));
   EXPECT_THAT(r.notes, Contains(HasSubstr("GPU")));
-  EXPECT_THAT(r.notes, Contains(HasSubstr("until 1.7.0")));
+  EXPECT_EQ(field(r, "noise_levels"), R"("float16")");
   ASSERT_EQ(r.unused.size(), 1u);
   EXPECT_EQ(r.unused[0].first, "ControlNet 0");
+}
+
+TEST(A1111Recipe, FollowsWhatChangedBetweenVersions) {
+  const auto recipe = [](const std::string& prompt, const std::string& more) {
+    return recipe_of("parameters", prompt + "\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 1, " + more);
+  };
+  const Recipe old = recipe("a [cat:dog:1]", "Version: v1.5.2");
+  EXPECT_EQ(field(old, "prompt_editing"), R"("before_1.6")");
+  EXPECT_EQ(field(old, "noise_levels"), R"("float16")");
+  EXPECT_THAT(old.notes, Contains(HasSubstr("padded the shorter")));
+  EXPECT_EQ(field(recipe("a cat", "Version: v1.5.2"), "prompt_editing"), "absent");
+  EXPECT_EQ(field(recipe("a cat", "Version: 1.7.0"), "noise_levels"), R"("float16")");
+  const Recipe now = recipe("a [cat:dog:1]", "Version: v1.10.1");
+  EXPECT_EQ(field(now, "prompt_editing"), "absent");
+  EXPECT_EQ(field(now, "noise_levels"), "absent");
+  EXPECT_EQ(field(recipe("a", "Downcast alphas_cumprod: True, Version: v1.10.1"), "noise_levels"),
+            R"("float16")");
+  EXPECT_EQ(field(recipe("a", "Old prompt editing timelines: True"), "prompt_editing"), R"("before_1.6")");
+}
+
+TEST(A1111Recipe, ReadsRefinerAndLevels) {
+  const Recipe r = recipe_of("parameters",
+                             "cat\nSteps: 20, Sampler: Euler, Seed: 1, Refiner: sd_xl_refiner [7440042bbd], "
+                             "Refiner switch at: 0.8, Schedule min sigma: 0.1, Schedule max sigma: 10, "
+                             "Schedule rho: 5, Version: v1.7.0");
+  EXPECT_EQ(r.refiner, "sd_xl_refiner");
+  EXPECT_EQ(r.refiner_hash, "7440042bbd");
+  EXPECT_EQ(field(r, "refiner_start"), "8E-1");
+  EXPECT_EQ(field(r, "sigma_min"), "1E-1");
+  EXPECT_EQ(field(r, "rho"), "5E0");
+  EXPECT_THAT(r.notes, Contains(HasSubstr("before 1.8.0 the refiner")));
 }
 
 TEST(A1111Recipe, KeepsWhatIsNoNumberAsANote) {
@@ -176,6 +207,41 @@ TEST(ComfyUiRecipe, FollowsConditioningsByTheOutputThatIsLinked) {
   const Recipe loop = recipe_of("prompt", R"({"1": {"class_type": "KSampler", "inputs": {"model": ["2", 0]}},
                     "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "x.safetensors", "model": ["2", 0]}}})");
   EXPECT_EQ(loop.loras.size(), 1u);
+}
+
+TEST(ComfyUiRecipe, ReadsSamplersThatArePutTogether) {
+  const Recipe r = recipe_of("prompt", R"({
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a/sd.safetensors"}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "fog", "clip": ["1", 1]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "blur", "clip": ["1", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 640, "height": 512, "batch_size": 1}},
+    "5": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "dpmpp_2m"}},
+    "6": {"class_type": "KarrasScheduler", "inputs": {"steps": 12, "sigma_max": 10.5, "sigma_min": 0.03, "rho": 6}},
+    "7": {"class_type": "RandomNoise", "inputs": {"noise_seed": 99}},
+    "8": {"class_type": "CFGGuider", "inputs": {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "cfg": 4.5}},
+    "9": {"class_type": "SamplerCustomAdvanced", "inputs": {"noise": ["7", 0], "guider": ["8", 0], "sampler": ["5", 0],
+          "sigmas": ["6", 0], "latent_image": ["4", 0]}},
+    "10": {"class_type": "VAEDecode", "inputs": {"samples": ["9", 0], "vae": ["1", 2]}},
+    "11": {"class_type": "SaveImage", "inputs": {"images": ["10", 0]}}})");
+  EXPECT_EQ(field(r, "prompt"), R"("fog")");
+  EXPECT_EQ(field(r, "negative_prompt"), R"("blur")");
+  EXPECT_EQ(field(r, "seed"), "99");
+  EXPECT_EQ(field(r, "steps"), "12");
+  EXPECT_EQ(field(r, "guidance_scale"), "4.5E0");
+  EXPECT_EQ(field(r, "scheduler"), R"("dpmpp_2m")");
+  EXPECT_EQ(field(r, "schedule"), R"("karras")");
+  EXPECT_EQ(field(r, "sigma_max"), "1.05E1");
+  EXPECT_EQ(field(r, "rho"), "6");
+  EXPECT_EQ(field(r, "width"), "640");
+  EXPECT_EQ(r.model, "sd");
+  EXPECT_TRUE(r.unused.empty());
+  EXPECT_TRUE(r.notes.empty());
+  const Recipe unguided = recipe_of("prompt", R"({
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "fog"}},
+    "8": {"class_type": "BasicGuider", "inputs": {"conditioning": ["2", 0]}},
+    "9": {"class_type": "SamplerCustomAdvanced", "inputs": {"guider": ["8", 0]}}})");
+  EXPECT_EQ(field(unguided, "guidance_scale"), "1E0");
+  EXPECT_EQ(field(unguided, "prompt"), R"("fog")");
 }
 
 TEST(ComfyUiRecipe, NeitherHangsNorFailsOnBrokenGraphs) {

@@ -73,6 +73,8 @@ json::object to_json(const GenerationRecord& record) {
       {"scheduler", record.scheduler},
       {"scheduler_class", record.scheduler_class},
       {"schedule", record.schedule},
+      {"a1111_sampler", record.a1111_sampler},
+      {"a1111_schedule", record.a1111_schedule},
       {"scheduler_config", record.scheduler_config},
       {"guidance_scale", record.guidance_scale},
       {"seed", record.seed},
@@ -112,6 +114,8 @@ GenerationRecord record_from_json(const json::object& object) {
   record.scheduler = fields.string("scheduler", "");
   record.scheduler_class = fields.string("scheduler_class", "");
   record.schedule = fields.string("schedule", "");
+  record.a1111_sampler = fields.string("a1111_sampler", "");
+  record.a1111_schedule = fields.string("a1111_schedule", "");
   if (const json::value* config = fields.find("scheduler_config"))
     record.scheduler_config = object_of(*config, std::string(kWhere) + ": scheduler_config");
   record.guidance_scale = fields.number("guidance_scale", defaults.guidance_scale);

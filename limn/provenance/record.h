@@ -38,6 +38,8 @@ struct GenerationRecord {
   std::string scheduler_class;    // diffusers' name: "EulerAncestralDiscreteScheduler"
   std::string schedule;           // limn's name: "karras"; empty: as the model's configuration says
   json::object scheduler_config;  // as it was used, after overrides; may be empty
+  std::string a1111_sampler,
+      a1111_schedule;  // their labels in A1111's text, where it has them
   double guidance_scale = 7.5;
   uint64_t seed = 0;  // of this picture's own CPU generator
   int64_t width = 0;  // pixels

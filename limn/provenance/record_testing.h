@@ -17,6 +17,8 @@ inline GenerationRecord full_record() {
   record.scheduler = "dpmpp_2m";
   record.scheduler_class = "DPMSolverMultistepScheduler";
   record.schedule = "karras";
+  record.a1111_sampler = "DPM++ 2M";
+  record.a1111_schedule = "Karras";
   record.scheduler_config = {{"num_train_timesteps", 1000}, {"use_karras_sigmas", true}, {"beta_end", 0.012}};
   record.guidance_scale = 6.25;
   record.seed = UINT64_MAX;

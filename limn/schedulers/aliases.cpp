@@ -185,4 +185,18 @@ std::optional<FoundAlias> find_alias(std::string_view dialect, std::string_view 
   return FoundAlias{row, std::string(levels->sigma_schedule)};
 }
 
+std::string_view label_of_sampler(std::string_view dialect, std::string_view scheduler) {
+  const std::string with_own_levels = "k_" + std::string(scheduler);
+  for (const SamplerAlias& row : kSamplers)
+    if (row.dialect == dialect && (row.scheduler == scheduler || row.scheduler == with_own_levels))
+      return row.label;
+  return {};
+}
+
+std::string_view label_of_schedule(std::string_view dialect, std::string_view sigma_schedule) {
+  for (const ScheduleAlias& row : kSchedules)
+    if (row.dialect == dialect && row.sigma_schedule == sigma_schedule) return row.label;
+  return {};
+}
+
 }  // namespace limn::schedulers

@@ -29,6 +29,11 @@ struct ScheduleAlias {
 };
 std::span<const ScheduleAlias> schedule_aliases();
 
+/// What a program calls one of our samplers or levels; empty when it has neither. Of two that differ only in whose levels
+/// they read ("dpmpp_2m", "k_dpmpp_2m") it has one.
+std::string_view label_of_sampler(std::string_view dialect, std::string_view scheduler);
+std::string_view label_of_schedule(std::string_view dialect, std::string_view sigma_schedule);
+
 /// A sampler and schedule of another program, found whatever the case of letters. A1111's names of before 1.9
 /// ("DPM++ 2M Karras") and stable-diffusion.cpp's ("euler_a karras") hold both.
 struct FoundAlias {

@@ -61,5 +61,15 @@ TEST(Aliases, FindNothingForNamesThatNobodyHas) {
   EXPECT_FALSE(find_alias("a1111", "").has_value());
 }
 
+TEST(Aliases, GiveLabelsBack) {
+  EXPECT_EQ(label_of_sampler("a1111", "dpmpp_2m"), "DPM++ 2M");
+  EXPECT_EQ(label_of_sampler("a1111", "euler_ancestral"), "Euler a");
+  EXPECT_EQ(label_of_sampler("a1111", "lcm"), "LCM");
+  EXPECT_EQ(label_of_sampler("comfy", "dpm2"), "dpm_2");
+  EXPECT_EQ(label_of_sampler("a1111", "ddpm"), "");
+  EXPECT_EQ(label_of_schedule("a1111", "karras"), "Karras");
+  EXPECT_EQ(label_of_schedule("a1111", "trailing"), "");
+}
+
 }  // namespace
 }  // namespace limn::schedulers

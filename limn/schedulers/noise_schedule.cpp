@@ -138,6 +138,8 @@ NoiseSchedule read_noise_schedule(const Fields& config, const NoiseDefaults& def
   if (!falls || !(alpha.front() < 1) || !(alpha.back() > 0 || zero_snr))
     throw Error(ErrorCode::BadFile, config.where() + ": beta_start, beta_end",
                 "the noise schedule leaves the range of float32");
+  if (config.boolean("downcast_alphas_cumprod", false))  // A1111 before 1.7.0
+    for (float& value : out.alphas_cumprod) value = static_cast<float>(c10::Half(value));
   return out;
 }
 

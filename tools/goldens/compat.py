@@ -215,6 +215,26 @@ def main():
     add("a1111_img2img_editing", run, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:2]"}, scheduler="Euler", steps=8,
         strength=0.6, init_image="init.png")
 
+    # Before 1.6.0 a number of 1 and more was a step, with a point, too; until 1.7.0 the noise levels came of float16.
+    sigmas = SCHEDULES["normal"](6)
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(lambda call: [(cat if call <= 1 else dog, 1.0)], blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_old_editing", run, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:1.0]"}, scheduler="Euler", steps=6,
+        prompt_editing="before_1.6")
+    exact = kdiffusion_sampling.LOGS, globals()["LOGS"]
+    alphas = kdiffusion_sampling.ALPHAS.half().float()
+    kdiffusion_sampling.LOGS = globals()["LOGS"] = (((1 - alphas) / alphas)**0.5).log()
+    sigmas = SCHEDULES["normal"](6)
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_half_levels", run, compat="a1111", **prompts, scheduler="Euler", steps=6, noise_levels="float16")
+    kdiffusion_sampling.LOGS, globals()["LOGS"] = exact
+    sigmas = S.get_sigmas_karras(6, 0.1, 10.0, 5.0)
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True)
+    add("a1111_sigma_range", run, compat="a1111", **prompts, scheduler="Euler", schedule="Karras", steps=6, sigma_min=0.1,
+        sigma_max=10, rho=5)
+
     sigmas = SCHEDULES["karras"](6)
     strong = comfy([("a ", 1.0), ("red", 1.4), (" cat", 1.0)])
     quiet = comfy([("blurry", 1.0)])
