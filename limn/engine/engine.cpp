@@ -162,8 +162,12 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
               .total = steps * batches,
               .first_picture = first,
               .preview = [&](int64_t picture) {
+                const at::Tensor latents = step.latents.slice(0, picture, picture + 1);
+                if (loaded.preview_vae)
+                  return pipelines::to_image(
+                      pipelines::decode_latents(*loaded.preview_vae, latents, run.decoding, stop));
                 if (!preview) preview.emplace(*model.vae);
-                return preview->render(step.latents.slice(0, picture, picture + 1));
+                return preview->render(latents);
               }});
     };
 

@@ -55,7 +55,7 @@ const LoadedModel& ModelCache::base(const ModelChoice& choice, const models::Loa
   if (code) throw Error(ErrorCode::NotFound, place.string(), "no such model file or folder");
   std::string key = real.string();
   key.append("\n").append(c10::toString(options.dtype)).append(options.device.str());
-  key.append("\n").append(choice.vae.string());
+  key.append("\n").append(choice.vae.string()).append("\n").append(choice.preview_vae.string());
   if (key == key_) return last_;
 
   changed_ = {};
@@ -66,6 +66,8 @@ const LoadedModel& ModelCache::base(const ModelChoice& choice, const models::Loa
   const auto files = checkpoint.files;
   const auto denoiser_files = checkpoint.parts.at("unet").tensors.files;
   if (!choice.vae.empty()) models::use_vae(checkpoint, choice.vae);
+  if (!choice.preview_vae.empty())
+    last_.preview_vae = models::load_vae(models::open_vae(checkpoint, choice.preview_vae), options);
   last_.name = choice.model.empty() ? "limn embedded" : real.stem().string();
   last_.model = models::load_model(std::move(checkpoint), options);
   const fs::path denoiser = denoiser_files.empty() ? fs::path() : denoiser_files.front();

@@ -20,13 +20,15 @@ struct ModelHashes {
 struct LoadedModel {
   std::string name;
   std::shared_ptr<const models::Model> model;
-  std::vector<provenance::LoraFile> loras;  // that are in it
-  std::shared_future<ModelHashes> hashes;   // computed in the background
+  std::shared_ptr<const models::Autoencoder> preview_vae;  // or null
+  std::vector<provenance::LoraFile> loras;                 // that are in it
+  std::shared_future<ModelHashes> hashes;                  // computed in the background
 };
 
 /// Which model, and what is changed in it.
 struct ModelChoice {
-  std::filesystem::path model, vae;  // empty: the embedded model; the model's own
+  std::filesystem::path model, vae;        // empty: the embedded model; the model's own
+  std::filesystem::path preview_vae = {};  // empty: none
   std::vector<LoraChoice> loras = {};
   bool seamless_x = false, seamless_y = false;
 };

@@ -31,9 +31,9 @@ struct GenerateRequest {
   std::string prompt, prompt_2;
   std::optional<std::string> negative_prompt;  // absent is not empty: see pipelines/conditioning.h
   std::string negative_prompt_2;
-  std::filesystem::path model, vae;  // empty: the embedded model; the model's own VAE
-  std::vector<LoraChoice> loras;     // in the order in which they are added
-  std::filesystem::path refiner;     // empty: none
+  std::filesystem::path model, vae, preview_vae;  // empty: the embedded model; the model's own VAE
+  std::vector<LoraChoice> loras;                  // in the order in which they are added
+  std::filesystem::path refiner;                  // empty: none
   double refiner_start = 0.8;
   std::optional<int64_t> width, height, steps;
   std::optional<double> guidance_scale;

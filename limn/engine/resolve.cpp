@@ -210,7 +210,7 @@ void check_choice(const char* field, const std::string& value,
 }
 
 void check_choices(const GenerateRequest& request) {
-  check_choice("mask_mode", request.mask_mode, {"hard", "differential"});
+  find_named(pipelines::mask_modes(), request.mask_mode, "mask_mode");
   check_choice("inpaint_area", request.inpaint_area, {"whole", "masked"});
   check_choice("noise_levels", request.noise_levels, {"float32", "float16"});
   check_choice("prompt_editing", request.prompt_editing, {"current", "before_1.6"});
@@ -281,6 +281,7 @@ ModelChoice model_choice_of(const GenerateRequest& request) {
   check_choice("seamless", request.seamless, {"none", "x", "y", "xy"});
   return {.model = request.model,
           .vae = request.vae,
+          .preview_vae = request.preview_vae,
           .loras = request.loras,
           .seamless_x = request.seamless.find('x') != std::string::npos,
           .seamless_y = request.seamless.find('y') != std::string::npos};

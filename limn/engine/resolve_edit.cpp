@@ -23,9 +23,11 @@ Image read_mask(const GenerateRequest& request, const Image& picture) {
   return resized(to_grey(read_image(request.mask)), picture.width, picture.height);
 }
 
-/// What the final picture takes over: all of what is masked, or what is over one half.
-Image cut(Image mask, bool differential) {
-  for (uint8_t& value : mask.pixels) value = value >= (differential ? 1 : kHalf) ? 255 : 0;
+/// What the final picture takes over: all of what is masked, what is over one half, or as much as is grey.
+Image cut(Image mask, pipelines::MaskMode mode) {
+  if (mode == pipelines::MaskMode::Soft) return mask;
+  const uint8_t least = mode == pipelines::MaskMode::Differential ? 1 : kHalf;
+  for (uint8_t& value : mask.pixels) value = value >= least ? 255 : 0;
   return mask;
 }
 
@@ -80,13 +82,14 @@ void place_edit(const GenerateRequest& request, Edit& edit, pipelines::GenerateA
                           : Rect{0, 0, edit.canvas.width, edit.canvas.height};
   const auto& content = find_named(pipelines::masked_contents(), request.masked_content, "masked_content");
   const bool fills = content.content == pipelines::MaskedContent::Fill;
-  const Image picture = fills ? filled(edit.canvas, cut(edit.mask, false)) : edit.canvas;
+  const Image picture = fills ? filled(edit.canvas, cut(edit.mask, pipelines::MaskMode::Hard)) : edit.canvas;
   args.init_image = cropped(picture, edit.area);
   args.inpainting =
       pipelines::Inpainting{.mask = resized(cropped(edit.mask, edit.area), args.width, args.height),
-                            .is_differential = request.mask_mode == "differential",
+                            .mode = find_named(pipelines::mask_modes(), request.mask_mode, "mask_mode").mode,
                             .content = content.content};
-  edit.mask = cut(edit.mask, args.inpainting->is_differential);
+  edit.mask = cut(edit.mask, args.inpainting->mode);
+  if (args.inpainting->mode == pipelines::MaskMode::Soft) edit.feather = 0;  // it has its own
 }
 
 }  // namespace limn::engine

@@ -49,16 +49,6 @@ nn::Widening widening_of(const Checkpoint& checkpoint, const LoadOptions& option
 
 std::string where_of(const Part& part) { return part.tensors.origin + ": config"; }
 
-std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions& options) {
-  const Fields fields(part.config, where_of(part));
-  const at::ScalarType dtype = fields.boolean("force_upcast", false) ? at::kFloat : options.dtype;
-  if (fields.string("_class_name", "AutoencoderKL") == "AutoencoderTiny")
-    return loaded<AutoencoderTiny>(part, "vae", AutoencoderTinyConfig::from_json(part.config, where_of(part)),
-                                   dtype, options.device);
-  return loaded<AutoencoderKL>(part, "vae", AutoencoderKLConfig::from_json(part.config, where_of(part)),
-                               dtype, options.device);
-}
-
 /// Null when the checkpoint has no such part.
 std::shared_ptr<const text::CLIPTextModel> load_text_encoder(const Checkpoint& checkpoint,
                                                              const std::string& name,
@@ -117,6 +107,16 @@ void check_sizes(const Model& model) {
 }
 
 }  // namespace
+
+std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions& options) {
+  const Fields fields(part.config, where_of(part));
+  const at::ScalarType dtype = fields.boolean("force_upcast", false) ? at::kFloat : options.dtype;
+  if (fields.string("_class_name", "AutoencoderKL") == "AutoencoderTiny")
+    return loaded<AutoencoderTiny>(part, "vae", AutoencoderTinyConfig::from_json(part.config, where_of(part)),
+                                   dtype, options.device);
+  return loaded<AutoencoderKL>(part, "vae", AutoencoderKLConfig::from_json(part.config, where_of(part)),
+                               dtype, options.device);
+}
 
 int64_t Model::native_size() const { return unet->config().sample_size * factor(); }
 

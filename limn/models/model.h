@@ -49,6 +49,9 @@ struct Model {
   bool is_xl() const { return text_encoder_2 != nullptr; }
 };
 
+/// A VAE alone. @throws Error{BadFile}, Error{Unsupported}
+std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions& options);
+
 /// Loads every part. @throws Error{BadFile}, Error{Unsupported}
 std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions& options);
 

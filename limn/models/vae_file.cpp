@@ -95,9 +95,9 @@ Part open_file(const fs::path& path, const json::object& own) {
 
 }  // namespace
 
-void use_vae(Checkpoint& checkpoint, const fs::path& path) {
+Part open_vae(const Checkpoint& checkpoint, const fs::path& path) {
   if (!fs::exists(path)) throw Error(ErrorCode::NotFound, path.string(), "no such file or folder");
-  Part& own = checkpoint.parts.at("vae");
+  const Part& own = checkpoint.parts.at("vae");
   Part part = fs::is_directory(path) ? open_folder(path) : open_file(path, own.config);
   const auto channels = [&](const Part& of) {
     return Fields(of.config, of.tensors.origin + ": config").integer("latent_channels", 4);
@@ -106,7 +106,11 @@ void use_vae(Checkpoint& checkpoint, const fs::path& path) {
     throw Error(ErrorCode::BadFile, path.string(),
                 "has " + std::to_string(channels(part)) + " latent channels, the model's own VAE " +
                     std::to_string(channels(own)));
-  own = std::move(part);
+  return part;
+}
+
+void use_vae(Checkpoint& checkpoint, const fs::path& path) {
+  checkpoint.parts.at("vae") = open_vae(checkpoint, path);
 }
 
 }  // namespace limn::models

@@ -7,10 +7,11 @@
 
 namespace limn::models {
 
-/// Puts a separate VAE in the place of the model's own: a diffusers folder (or a model's folder that holds one), an
+/// A separate VAE for a model, or in the place of its own: a diffusers folder (or a model's folder that holds one), an
 /// AutoencoderKL with diffusers' or LDM's names, or a TAESD file (diffusers' or ComfyUI's names). Files do not say the
 /// latents' scale: an AutoencoderKL file gets that of the model's own VAE.
 /// @throws Error{NotFound}; Error{BadFile} for other files and for another number of latent channels
+Part open_vae(const Checkpoint& checkpoint, const std::filesystem::path& path);
 void use_vae(Checkpoint& checkpoint, const std::filesystem::path& path);
 
 }  // namespace limn::models

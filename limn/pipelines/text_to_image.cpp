@@ -194,19 +194,29 @@ at::Tensor inpainting_channels(const Job& job) {
   return at::cat({small.expand({masked.size(0), 1, small.size(2), small.size(3)}), masked}, 1);
 }
 
+/// The mask's grey over the latents.
+at::Tensor softened(const Job& job, const at::Tensor& mask) {
+  const auto shape = job.latent_shape();
+  return at::upsample_bilinear2d(mask, {shape[2], shape[3]}, false);
+}
+
 /// Keeps what the mask does not cover at the picture's own latents, noised to each step's level.
 std::function<at::Tensor(const at::Tensor&, size_t)> keeper_of(const Job& job, const Start& start) {
-  const at::Tensor values = to_latent_size(job, mask_values(job.args.inpainting->mask));
-  const at::Tensor cut = to_latent_size(job, cut_at_half(mask_values(job.args.inpainting->mask)));
-  const bool differential = job.args.inpainting->is_differential;
-  return [&job, start, values, cut, differential](const at::Tensor& latents, size_t next) {
+  const MaskMode mode = job.args.inpainting->mode;
+  const at::Tensor values = mask_values(job.args.inpainting->mask);
+  const at::Tensor grey = to_latent_size(job, values);
+  const at::Tensor fixed =
+      mode == MaskMode::Soft ? softened(job, values) : to_latent_size(job, cut_at_half(values));
+  return [&job, start, grey, fixed, mode](const at::Tensor& latents, size_t next) {
     const size_t count = job.scheduler.timesteps().size();
     const at::Tensor kept =
         next < count ? job.scheduler.add_noise(start.original, start.noise, next) : start.original;
-    at::Tensor mask = cut;
-    if (differential) {  // free as soon as the share of steps that is left has come down to the mask's grey
+    at::Tensor mask = fixed;
+    if (mode ==
+        MaskMode::
+            Differential) {  // free as soon as the share of steps that is left has come down to the mask's grey
       const double left = static_cast<double>(count - next) / static_cast<double>(count - job.first_step);
-      mask = (values > left).to(at::kFloat);
+      mask = (grey > left).to(at::kFloat);
     }
     return (1 - mask) * kept + mask * latents;
   };
@@ -218,8 +228,9 @@ void blend_denoised(const Job& job, const Start& start, DenoiseArgs& run) {
   const auto shape = job.latent_shape();
   const at::Tensor values = mask_values(inpainting.mask);
   const bool comfy = inpainting.blend == BlendRule::InputAndDenoised;
-  const at::Tensor mask = comfy ? at::upsample_bilinear2d(values, {shape[2], shape[3]}, false)
-                                : at::_upsample_bicubic2d_aa(values, {shape[2], shape[3]}, false).round();
+  const at::Tensor mask = comfy || inpainting.mode == MaskMode::Soft
+                              ? softened(job, values)
+                              : at::_upsample_bicubic2d_aa(values, {shape[2], shape[3]}, false).round();
   run.prediction = job.args.levels.prediction;
   run.change_denoised = [mask, start](const at::Tensor& denoised) {
     return mask * denoised + (1 - mask) * start.original;
@@ -251,6 +262,12 @@ std::vector<Branches> branches_of(const Job& job, const std::vector<EncodedPromp
   return out;
 }
 
+constexpr MaskModeEntry kMaskModes[] = {
+    {"hard", "none of it: cut at mid grey", MaskMode::Hard},
+    {"soft", "a share of the new picture, at each step and in the end", MaskMode::Soft},
+    {"differential", "a share of the steps (Levin & Fried 2023)", MaskMode::Differential},
+};
+
 constexpr MaskedContentEntry kMaskedContents[] = {
     {"original", "what was there", MaskedContent::Original},
     {"fill", "colours from around", MaskedContent::Fill},
@@ -260,6 +277,7 @@ constexpr MaskedContentEntry kMaskedContents[] = {
 
 }  // namespace
 
+std::span<const MaskModeEntry> mask_modes() { return kMaskModes; }
 std::span<const MaskedContentEntry> masked_contents() { return kMaskedContents; }
 
 size_t first_step_of(double strength, int64_t num_inference_steps, const schedulers::Scheduler& scheduler,
@@ -312,7 +330,8 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                   .on_step = args.on_step};
   if (args.denoising_start) run.steps_before = job.first_step;
   if (args.inpainting && start.original.defined()) {
-    const bool by_samples = args.inpainting->blend == BlendRule::Samples || args.inpainting->is_differential;
+    const bool by_samples =
+        args.inpainting->blend == BlendRule::Samples || args.inpainting->mode == MaskMode::Differential;
     if (!by_samples)
       blend_denoised(job, start, run);
     else if (!job.inpaints_with_channels()) {

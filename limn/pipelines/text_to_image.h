@@ -22,6 +22,14 @@ struct MaskedContentEntry {
 };
 std::span<const MaskedContentEntry> masked_contents();
 
+/// What grey in a mask means; one table, mask_modes().
+enum class MaskMode { Hard, Soft, Differential };
+struct MaskModeEntry {
+  std::string_view name, help;
+  MaskMode mode;
+};
+std::span<const MaskModeEntry> mask_modes();
+
 /// How what the mask does not cover is kept while the rest is made.
 enum class BlendRule {
   Samples,           // diffusers: the picture's latents at each step's level, after the step
@@ -31,8 +39,8 @@ enum class BlendRule {
 
 /// What of a picture is made anew.
 struct Inpainting {
-  Image mask;                    // one channel, width × height: 255 is made anew, 0 is kept
-  bool is_differential = false;  // grey is a share of the steps (Levin & Fried 2023); else cut at one half
+  Image mask;  // one channel, width × height: 255 is made anew, 0 is kept
+  MaskMode mode = MaskMode::Hard;
   MaskedContent content = MaskedContent::Original;  // Fill is the caller's: it changes the picture
   BlendRule blend = BlendRule::Samples;
 };

@@ -75,6 +75,7 @@ std::optional<Recipe> read_invokeai(std::span<const TextEntry> texts) {
   out.program = "invokeai";
   out.version = text_at(metadata, "app_version");
   out.compat = "diffusers";
+  out.fields["prompt_syntax"] = "compel";
   std::set<std::string_view> known(std::begin(kHandled), std::end(kHandled));
   for (const FieldRow& row : kFields) {
     known.insert(row.key);

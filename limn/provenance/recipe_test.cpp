@@ -263,6 +263,7 @@ TEST(InvokeAiRecipe, ReadsCoreMetadata) {
     "model": {"key": "x", "hash": "blake3:abc", "name": "sd15", "base": "sd-1", "type": "main"},
     "loras": [{"model": {"name": "ink"}, "weight": 0.5}], "controlnets": []})");
   EXPECT_EQ(r.program, "invokeai");
+  EXPECT_EQ(field(r, "prompt_syntax"), R"("compel")");
   EXPECT_EQ(field(r, "scheduler"), R"("dpmpp_2m_k")");
   EXPECT_EQ(field(r, "seamless"), R"("x")");
   EXPECT_EQ(r.model, "sd15");

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/schedulers/aliases.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include <gtest/gtest.h>
 
+#include "limn/base/file.h"
 #include "limn/base/named_table.h"
 #include "limn/schedulers/level_schedule.h"
 
@@ -69,6 +73,38 @@ TEST(Aliases, GiveLabelsBack) {
   EXPECT_EQ(label_of_sampler("a1111", "ddpm"), "");
   EXPECT_EQ(label_of_schedule("a1111", "karras"), "Karras");
   EXPECT_EQ(label_of_schedule("a1111", "trailing"), "");
+}
+
+/// The table of docs/schedulers.md. LIMN_WRITE_DOCS=1 writes it.
+std::string table_of_samplers() {
+  std::string out = "| name | diffusers' class | A1111 | ComfyUI | source |\n|---|---|---|---|---|\n";
+  for (const SchedulerEntry& entry : all()) {
+    const auto labels = [&](std::string_view dialect, const char* quote) {
+      std::string list;
+      for (const SamplerAlias& alias : sampler_aliases())
+        if (alias.dialect == dialect && alias.scheduler == entry.name && !alias.label.starts_with("k_"))
+          list.append(list.empty() ? "" : ", ").append(quote).append(alias.label).append(quote);
+      return list;
+    };
+    out.append("| `").append(entry.name).append("` | ").append(entry.class_name).append(" | ");
+    out.append(labels("a1111", "")).append(" | ").append(labels("comfy", "`")).append(" | ");
+    out.append(entry.source).append(" |\n");
+  }
+  return out;
+}
+
+TEST(Aliases, AreThoseOfTheDocumentation) {
+  const std::filesystem::path path = std::filesystem::path(LIMN_SOURCE_DIR) / "docs" / "schedulers.md";
+  const std::string begin = "<!-- made by schedulers_test -->\n", end = "<!-- end -->\n";
+  std::string page = read_file(path, 1 << 20);
+  const size_t from = page.find(begin), to = page.find(end);
+  ASSERT_TRUE(from != std::string::npos && to != std::string::npos) << path << " lost its marks";
+  if (std::getenv("LIMN_WRITE_DOCS")) {
+    page.replace(from + begin.size(), to - from - begin.size(), table_of_samplers());
+    std::ofstream(path) << page;
+  }
+  EXPECT_EQ(page.substr(from + begin.size(), page.find(end) - from - begin.size()), table_of_samplers())
+      << "make it again: LIMN_WRITE_DOCS=1 schedulers_test";
 }
 
 }  // namespace

@@ -171,7 +171,7 @@ TEST(Inpainting, KeepsUnmaskedPixelsToTheBit) {
               mask = to_grey(read_image(families() / "mask.png"));
   for (const char* model : {"sd1", "inpaint"})
     for (const char* area : {"whole", "masked"})
-      for (const char* mode : {"hard", "differential"}) {
+      for (const char* mode : {"hard", "soft", "differential"}) {
         json::object c = case_named("inpaint");
         c["model"] = model;
         c["inpaint_area"] = area;
@@ -193,6 +193,52 @@ TEST(Inpainting, KeepsUnmaskedPixelsToTheBit) {
         EXPECT_GT(kept, 1000u);
         EXPECT_GT(changed, 1000u);
       }
+}
+
+TEST(Inpainting, TakesGreyForNothingOrForAShare) {
+  const fs::path folder = fs::path(testing::TempDir()) / "limn_grey";
+  fs::create_directories(folder);
+  Image mask = to_grey(read_image(families() / "mask.png"));
+  for (uint8_t& value : mask.pixels) value = value ? 160 : 0;
+  const auto bytes = encode_image(to_rgb(mask), "png", {});
+  write_file_atomically(folder / "grey.png", std::as_bytes(std::span(bytes)));
+  const auto made_with = [&](const char* file, const char* mode) {
+    engine::GenerateRequest request = request_of(case_named("inpaint"));
+    if (file) request.mask = folder / file;
+    request.mask_mode = mode;
+    return shared_engine().generate(request).front();
+  };
+  const auto white = made_with(nullptr, "hard"), hard = made_with("grey.png", "hard"),
+             soft = made_with("grey.png", "soft");
+  EXPECT_EQ(white.latents.values, hard.latents.values);
+  EXPECT_EQ(white.latents.values, made_with(nullptr, "soft").latents.values);
+  const Image original = picture_of(families() / "init.png");
+  const auto distance = [&](const engine::Picture& picture) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < original.pixels.size(); ++i)
+      sum += std::abs(picture.image.pixels[i] - original.pixels[i]);
+    return sum;
+  };
+  EXPECT_LT(distance(soft), distance(hard));
+  fs::remove_all(folder);
+}
+
+TEST(Previews, AreDecodedWithTheVaeThatIsGivenForThem) {
+  engine::GenerateRequest request = request_of(case_named("freeu"));
+  request.preview_vae = families() / "taesd";
+  Image last;
+  const auto pictures = shared_engine().generate(request, {}, [&](const engine::Progress& progress) {
+    if (progress.preview) last = progress.preview(0);
+  });
+  EXPECT_EQ(last.width, 64);
+  request.preview_vae.clear();
+  request.vae = families() / "taesd";
+  const auto with_it = shared_engine().generate(request);
+  EXPECT_EQ(last.pixels, with_it.front().image.pixels);  // the last preview is of the final latents
+  request.preview_vae = families() / "sdxl";
+  EXPECT_NO_THROW(shared_engine().generate(request));
+  request.preview_vae = "nowhere";
+  EXPECT_THROW(shared_engine().generate(request), Error);
 }
 
 TEST(Inpainting, TakesEveryContentUnderTheMask) {
