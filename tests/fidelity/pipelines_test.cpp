@@ -143,5 +143,24 @@ TEST(Lora, EndInTheLatentsOfDiffusers) {
   }
 }
 
+// kohya's names of XL models, against PEFT through diffusers: tools/goldens/lora_xl.py.
+TEST(Lora, OfXlModelsEndInTheLatentsOfDiffusers) {
+  const auto golden = weights::load_tensors(goldens() / "lora" / "xl_latents.safetensors");
+  const std::string file = (goldens() / "lora" / "xl_kohya.safetensors").string();
+  for (const auto& [name, loras] :
+       std::vector<std::pair<std::string, json::array>>{{"plain", {}}, {"xl", {file}}}) {
+    auto request = engine::request_from_json({{"prompt", "a red disc"},
+                                              {"negative_prompt", "grey"},
+                                              {"steps", 3},
+                                              {"guidance_scale", 3.0},
+                                              {"width", 64},
+                                              {"height", 64},
+                                              {"seed", 4},
+                                              {"lora", loras}});
+    request.model = goldens() / "families" / "sdxl";
+    EXPECT_LT(relative_l2(stacked(shared_engine().generate(request)), golden.at(name)), kLatents) << name;
+  }
+}
+
 }  // namespace
 }  // namespace limn

@@ -34,4 +34,5 @@ make_golden images.py limn/image/testdata
 make_golden infotexts.py limn/provenance/testdata
 make_golden training.py
 make_golden lora.py
+make_golden lora_xl.py .
 make_golden datasets.py limn/datasets/testdata
