@@ -116,6 +116,9 @@ TEST(ComfyWeights, ReplaceThoseAroundThem) {
   EXPECT_EQ(parse_comfy_weights("((a))").front().weight, 1.1 * 1.1);
   EXPECT_EQ(parse_comfy_weights("\\(a\\) [b]"), (Parts{{"(a) [b]", 1}}));
   EXPECT_EQ(parse_comfy_weights("(a:b)"), (Parts{{"a:b", 1.1}}));
+  EXPECT_EQ(parse_comfy_weights("(a: +1.5 )"), (Parts{{"a", 1.5}}));
+  EXPECT_EQ(parse_comfy_weights("(a:1e-1)"), (Parts{{"a", 0.1}}));
+  EXPECT_EQ(parse_comfy_weights("(a:0x10)"), (Parts{{"a:0x10", 1.1}}));
   EXPECT_THROW(parse_comfy_weights(std::string(1000, '(') + "a" + std::string(1000, ')')), Error);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "limn/base/error.h"
@@ -232,6 +232,19 @@ std::string unescaped(std::string text) {
   return text;
 }
 
+/// What Python's float() takes, but for infinity, NaN and underscores.
+std::optional<double> python_float(std::string_view text) {
+  const size_t first = text.find_first_not_of(kSpaces);
+  if (first == std::string_view::npos) return {};
+  text = text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+  if (text.starts_with("+-")) return {};
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return {};
+  return value;
+}
+
 void comfy_weights(const std::string& text, double weight, int64_t depth, std::vector<WeightedText>& out) {
   if (depth > kDeepest)
     throw Error(ErrorCode::InvalidArgument, "prompt", "has more than 200 brackets inside one another");
@@ -243,13 +256,8 @@ void comfy_weights(const std::string& text, double weight, int64_t depth, std::v
     std::string inner = piece.substr(1, piece.size() - 2);
     double own = weight * kRound;
     if (const size_t colon = inner.rfind(':'); colon != std::string::npos && colon > 0) {
-      char* end = nullptr;
-      const std::string number = inner.substr(colon + 1);
-      const double given = std::strtod(number.c_str(), &end);
-      const bool is_number =
-          end != number.c_str() && std::string_view(end).find_first_not_of(kSpaces) == std::string_view::npos;
-      if (is_number && std::isfinite(given)) {
-        own = given;
+      if (const auto given = python_float(std::string_view(inner).substr(colon + 1))) {
+        own = *given;
         inner.resize(colon);
       }
     }
