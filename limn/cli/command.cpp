@@ -16,6 +16,7 @@ constexpr Command kCommands[] = {
     {"info", "say what a model, adapter or picture file is", add_info},
     {"convert", "bring a model into another layout or number type", add_convert},
     {"data", "make a data set for training from pictures with licences", add_data},
+    {"bench", "time the parts of a run of a model on this machine", add_bench},
     {"train", "train a model, or adapt one", add_train},
 };
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <random>
 
@@ -10,6 +8,7 @@
 #include "limn/cli/command.h"
 #include "limn/cli/output.h"
 #include "limn/cli/progress.h"
+#include "limn/cli/request_options.h"
 #include "limn/cli/stop_on_signal.h"
 #include "limn/engine/repeat.h"
 #include "limn/weights/safetensors.h"
@@ -18,20 +17,13 @@ namespace limn::cli {
 namespace {
 
 struct Options {
-  std::map<const engine::RequestField*, std::vector<std::string>> fields;  // as typed
+  RequestOptions fields;
   std::string output, save_latents;
   int threads = 0;
   bool preview = false, json = false, quiet = false, force = false;
   std::string from;
   std::vector<std::string> models;
 };
-
-std::string flag_of(std::string_view field) {
-  std::string flag = "--" + std::string(field);
-  for (char& c : flag)
-    if (c == '_') c = '-';
-  return flag;
-}
 
 void save_latents(const std::filesystem::path& path, const std::vector<engine::Picture>& pictures) {
   std::vector<float> all;
@@ -81,16 +73,17 @@ json::object report_of(const engine::Picture& picture, const std::filesystem::pa
 /// The request that makes a picture again, said field by field on the error stream.
 engine::GenerateRequest request_from(const Options& options) {
   const std::vector<std::filesystem::path> folders(options.models.begin(), options.models.end());
-  const engine::Repeat repeat = engine::repeat_picture(options.from, folders);
+  engine::GenerateRequest typed;
+  options.fields.apply(typed);
+  const engine::Repeat repeat = engine::repeat_picture(options.from, folders, typed.given);
   if (!options.quiet) {
     std::cerr << "limn: " << options.from << " was made by " << repeat.recipe.program << " "
               << repeat.recipe.version << "; made again under --compat " << repeat.recipe.compat << "\n";
     for (const std::string& line : repeat.honoured) std::cerr << "  as it was    " << line << "\n";
+    for (const std::string& line : repeat.changed) std::cerr << "  changed      " << line << "\n";
     for (const std::string& line : repeat.problems) std::cerr << "  not, or near " << line << "\n";
   }
-  const bool model_given =
-      std::ranges::any_of(options.fields, [](const auto& field) { return field.first->name == "model"; });
-  if (!repeat.model_found && repeat.request.model.empty() && !model_given)
+  if (!repeat.model_found && repeat.request.model.empty() && !options.fields.given("model"))
     throw Error(ErrorCode::NotFound, options.from, "its model was not found",
                 "give it with --model, or the folder it lies in with --models");
   return repeat.request;
@@ -100,11 +93,9 @@ int generate(const Options& options) {
   engine::GenerateRequest request;
   if (!options.from.empty())
     request = request_from(options);
-  else if (std::ranges::none_of(options.fields, [](const auto& f) { return f.first->name == "prompt"; }))
+  else if (!options.fields.given("prompt"))
     throw Error(ErrorCode::InvalidArgument, "prompt", "is missing", "say what to draw, or --from PICTURE");
-  for (const auto& [field, texts] : options.fields)
-    for (const std::string& text : texts)
-      if (!text.empty() || field->kind == engine::FieldKind::Text) set_field_from_text(request, *field, text);
+  options.fields.apply(request);
   if (!request.seed) request.seed = std::random_device{}();
   const auto files = output_paths(options.output, *request.seed, request.count, options.force);
   if (!options.save_latents.empty()) check_writable("save_latents", options.save_latents, options.force);
@@ -135,41 +126,11 @@ int generate(const Options& options) {
   return 0;
 }
 
-std::string_view type_name_of(const engine::RequestField& field) {
-  if (field.name == "prompt") return "PROMPT";
-  switch (field.kind) {
-    case engine::FieldKind::Path:
-      return "PATH";
-    case engine::FieldKind::Integer:
-    case engine::FieldKind::Seed:
-      return "N";
-    case engine::FieldKind::Number:
-      return "X";
-    case engine::FieldKind::Loras:
-      return "FILE[:WEIGHT]";
-    case engine::FieldKind::Size:
-      return "WxH";
-    case engine::FieldKind::Integers:
-      return "N,…";
-    default:
-      return field.choices ? "NAME" : "TEXT";
-  }
-}
-
 }  // namespace
 
 std::function<int()> add_generate(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  for (const engine::RequestField& field : engine::request_fields()) {
-    std::string help(field.help);
-    if (field.choices) help += "\n" + field.choices();
-    const std::string name = field.name == "prompt" ? "prompt" : flag_of(field.name);
-    CLI::Option* option = app.add_option_function<std::string>(
-        name, [options, &field](const std::string& text) { options->fields[&field].push_back(text); }, help);
-    if (field.kind == engine::FieldKind::Loras || field.kind == engine::FieldKind::Texts)
-      option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->trigger_on_parse();
-    option->type_name(std::string(type_name_of(field)));
-  }
+  for (const engine::RequestField& field : engine::request_fields()) options->fields.add(app, field);
   app.add_option(
       "-o,--output", options->output,
       "file, folder or template with {seed} and {index}; .png, .jpg or .webp (default: limn-{seed}.png)");

@@ -5,9 +5,13 @@ namespace limn::engine {
 namespace {
 
 using pipelines::BlendRule;
+using pipelines::EmptyNegative;
 using pipelines::StartRule;
 using schedulers::NoiseGenerator;
 using text::PromptSyntax;
+
+// A1111's and ComfyUI's, so that its σ is 4518.8 and not infinite.
+constexpr double kTerminalAlpha = 4.8973451890853435e-08;
 
 constexpr Compat kCompats[] = {
     {.name = "diffusers",
@@ -19,13 +23,16 @@ constexpr Compat kCompats[] = {
      .generator = NoiseGenerator::Cpu,
      .start_rule = StartRule::Diffusers,
      .blend = BlendRule::Samples,
+     .blurs_mask_first = false,
      .fixes_steps = false,
      .fixes_hires_steps = false,
      .encodes_mean = false,
      .skips_negative = false,
-     .zeros_empty_negative = false,
+     .empty_negative = EmptyNegative::AsTheModelSays,
      .clip_skip_from_one = false,
-     .one_seed = false},
+     .one_seed = false,
+     .brownian_of_run = false,
+     .zero_snr_alpha = 0},
     {.name = "a1111",
      .help = "AUTOMATIC1111's web UI 1.10 with its random numbers on the CPU (--noise philox: its NV)",
      .syntax = PromptSyntax::A1111,
@@ -35,13 +42,16 @@ constexpr Compat kCompats[] = {
      .generator = NoiseGenerator::Cpu,
      .start_rule = StartRule::A1111,
      .blend = BlendRule::Denoised,
+     .blurs_mask_first = true,
      .fixes_steps = false,
      .fixes_hires_steps = true,
      .encodes_mean = true,
      .skips_negative = true,
-     .zeros_empty_negative = true,
+     .empty_negative = EmptyNegative::Zeros,
      .clip_skip_from_one = true,
-     .one_seed = false},
+     .one_seed = false,
+     .brownian_of_run = false,
+     .zero_snr_alpha = kTerminalAlpha},
     {.name = "comfy",
      .help = "ComfyUI's KSampler",
      .syntax = PromptSyntax::Comfy,
@@ -49,15 +59,18 @@ constexpr Compat kCompats[] = {
      .scheduler = "euler",
      .init_noise = "variance",
      .generator = NoiseGenerator::Shared,
-     .start_rule = StartRule::Diffusers,
+     .start_rule = StartRule::ComfyUi,
      .blend = BlendRule::InputAndDenoised,
+     .blurs_mask_first = false,
      .fixes_steps = true,
      .fixes_hires_steps = true,
      .encodes_mean = true,
      .skips_negative = true,
-     .zeros_empty_negative = false,
+     .empty_negative = EmptyNegative::Encoded,
      .clip_skip_from_one = true,
-     .one_seed = true},
+     .one_seed = true,
+     .brownian_of_run = true,
+     .zero_snr_alpha = kTerminalAlpha},
 };
 
 }  // namespace

@@ -18,13 +18,16 @@ struct Compat {
   schedulers::NoiseGenerator generator;
   pipelines::StartRule start_rule;
   pipelines::BlendRule blend;
-  bool fixes_steps;           // image to image does as many steps as were asked for
-  bool fixes_hires_steps;     // likewise the second pass of a large picture
-  bool encodes_mean;          // image to image starts at the encoder's mean
-  bool skips_negative;        // clip skip holds for the negative prompt, too
-  bool zeros_empty_negative;  // XL: an empty negative prompt is zeros
-  bool clip_skip_from_one;    // 1 leaves out no layer
-  bool one_seed;              // all pictures of a batch come from one seed
+  bool blurs_mask_first;   // before it is cut to what is worked on, and for the steps too
+  bool fixes_steps;        // image to image does as many steps as were asked for
+  bool fixes_hires_steps;  // likewise the second pass of a large picture
+  bool encodes_mean;       // image to image starts at the encoder's mean
+  bool skips_negative;     // clip skip holds for the negative prompt, too
+  pipelines::EmptyNegative empty_negative;
+  bool clip_skip_from_one;  // 1 leaves out no layer
+  bool one_seed;            // all pictures of a batch come from one seed
+  bool brownian_of_run;  // Brownian noise hangs on the levels of the run alone, not on those before its start
+  double zero_snr_alpha;  // ᾱ of the last timestep with zero terminal SNR; 0: the scheduler's own
 };
 std::span<const Compat> compats();
 

@@ -2,19 +2,20 @@
 #include "limn/engine/engine.h"
 
 #include <chrono>
-#include <new>
+#include <cstdlib>
 #include <random>
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/isfinite.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/util/Exception.h>
 
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
 #include "limn/engine/model_cache.h"
 #include "limn/engine/resolve.h"
+#include "limn/engine/torch_errors.h"
 #include "limn/engine/wording.h"
+#include "limn/nn/fast_path.h"
 #include "limn/pipelines/decode.h"
 #include "limn/pipelines/pixels.h"
 #include "limn/pipelines/text_to_image.h"
@@ -47,6 +48,8 @@ struct Engine::State {
 };
 
 Engine::Engine(int threads) : state_(std::make_unique<State>()) {
+  // Large tensors in huge pages, which LibTorch asks for only if this says so: each is new memory at each step.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   if (threads > 0) at::set_num_threads(threads);
 }
 
@@ -72,6 +75,7 @@ std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, 
                                                 const OnProgress& on_progress) {
   const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
   const c10::InferenceMode inference;
+  const nn::PlainPath plain(request.plain);
   models::LoadOptions options = load_options_of(request);
   try {
     try {
@@ -86,14 +90,8 @@ std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, 
       picture.record.warnings.push_back("dtype: " + request.dtype +
                                         " gave numbers that are not finite; done again in float32");
     return pictures;
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    if (what.find("allocate memory") != std::string::npos || what.find("out of memory") != std::string::npos)
-      throw Error(ErrorCode::OutOfMemory, "generate", what, "ask for a smaller picture or fewer of them");
-    throw Error(ErrorCode::Internal, "generate", what, "please report it");
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::OutOfMemory, "generate", "not enough memory",
-                "ask for a smaller picture or fewer of them");
+  } catch (...) {
+    rethrow_as_error("generate");
   }
 }
 
@@ -145,9 +143,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
   const Run run = resolve(request, loaded);
   const double load_seconds = seconds_since(started);
 
-  // Pictures that share a generator are made together, others at most so many at once.
-  const bool shared = run.args.noise.generator == schedulers::NoiseGenerator::Shared;
-  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : shared ? run.count : kMostPerBatch;
+  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : kMostPerBatch;
   const int64_t batches = (run.count + most - 1) / most;
   std::optional<pipelines::LatentPreview> preview;
   std::vector<Picture> pictures;
@@ -163,9 +159,11 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
               .first_picture = first,
               .preview = [&](int64_t picture) {
                 const at::Tensor latents = step.latents.slice(0, picture, picture + 1);
-                if (loaded.preview_vae)
-                  return pipelines::to_image(
-                      pipelines::decode_latents(*loaded.preview_vae, latents, run.decoding, stop));
+                const models::Autoencoder* vae = loaded.preview_vae     ? loaded.preview_vae.get()
+                                                 : model.vae->encodes() ? nullptr
+                                                                        : model.vae.get();
+                if (vae)
+                  return pipelines::to_image(pipelines::decode_latents(*vae, latents, run.decoding, stop));
                 if (!preview) preview.emplace(*model.vae);
                 return preview->render(latents);
               }});

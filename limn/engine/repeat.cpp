@@ -13,7 +13,7 @@ namespace limn::engine {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kEndings[] = {".safetensors", ".ckpt"};
+constexpr std::string_view kEndings[] = {".safetensors", ".ckpt", ".pt"};
 constexpr size_t kShortestHash = 8;  // hexadecimal digits that are taken for a SHA-256's beginning
 
 std::string lower(std::string text) {
@@ -63,9 +63,21 @@ std::string name_of(const fs::path& candidate) {
   return lower(fs::is_directory(candidate) ? candidate.filename().string() : candidate.stem().string());
 }
 
+/// SHA-256 of a safetensors file's tensors without its header, which A1111 gives for LoRAs; empty for other files.
+std::string sha256_of_tensors(const fs::path& file) {
+  if (lower(file.extension().string()) != ".safetensors") return {};
+  const auto mapped = MappedFile::open(file);
+  const auto bytes = mapped->bytes();
+  uint64_t header = 0;
+  if (bytes.size() < sizeof header) return {};
+  for (size_t i = 0; i < sizeof header; ++i) header |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
+  return header > bytes.size() - sizeof header ? "" : sha256(bytes.subspan(sizeof header + header));
+}
+
 bool has_hash(const fs::path& candidate, const std::string& hash) {
   const fs::path file = hashed_file(candidate);
-  return !file.empty() && sha256_of_file(file).starts_with(lower(hash));
+  return !file.empty() &&
+         (sha256_of_file(file).starts_with(lower(hash)) || sha256_of_tensors(file).starts_with(lower(hash)));
 }
 
 struct Found {
@@ -86,6 +98,22 @@ Found find_file(std::vector<fs::path> candidates, const std::string& name, const
 std::string quoted(const std::string& name, const std::string& hash) {
   std::string out = "'" + name + "'";
   return hash.empty() ? out : out.append(" (").append(hash.substr(0, 10)).append(")");
+}
+
+/// A model that is given in the place of the picture's.
+void check_model(const fs::path& given, Repeat& out) {
+  const provenance::Recipe& recipe = out.recipe;
+  const std::string called = quoted(recipe.model, recipe.model_hash);
+  const std::string file = "model: " + given.string();
+  out.model_found =
+      recipe.model_hash.size() >= kShortestHash && fs::exists(given) && has_hash(given, recipe.model_hash);
+  if (out.model_found)
+    out.honoured.push_back(file);
+  else if (recipe.model_hash.size() >= kShortestHash)
+    out.problems.push_back(file + " is not the picture's " + called + ": its hash is another");
+  else
+    out.problems.push_back(file + ": whether it is the picture's " + called +
+                           " cannot be told without a hash");
 }
 
 void find_model(const std::vector<fs::path>& candidates, Repeat& out) {
@@ -117,17 +145,20 @@ void find_model(const std::vector<fs::path>& candidates, Repeat& out) {
                            " by its name, but its hash is another or not known");
 }
 
-void find_refiner(const std::vector<fs::path>& candidates, Repeat& out) {
-  if (out.recipe.refiner.empty()) return;
-  const std::string called = quoted(out.recipe.refiner, out.recipe.refiner_hash);
-  const Found found = find_file(candidates, out.recipe.refiner, out.recipe.refiner_hash);
+/// A second file that a picture names: its refiner or its VAE.
+void find_part(const std::vector<fs::path>& candidates, const char* field, const std::string& name,
+               const std::string& hash, fs::path& to, Repeat& out) {
+  if (name.empty()) return;
+  const Found found = find_file(candidates, name, hash);
   if (found.path.empty()) {
-    out.problems.push_back("refiner: " + called + " was not found; give it with --refiner");
+    out.problems.push_back(std::string(field) + ": " + quoted(name, hash) +
+                           " was not found; give it with --" + field);
     return;
   }
-  out.request.refiner = found.path;
+  to = found.path;
   (found.verified ? out.honoured : out.problems)
-      .push_back("refiner: " + found.path.string() + (found.verified ? "" : ", by its name alone"));
+      .push_back(std::string(field) + ": " + found.path.string() +
+                 (found.verified ? "" : ", by its name alone"));
 }
 
 void find_loras(const std::vector<fs::path>& candidates, Repeat& out) {
@@ -157,7 +188,8 @@ json::value tidied(const RequestField& field, const json::value& value) {
 
 }  // namespace
 
-Repeat repeat_picture(const fs::path& picture, std::span<const fs::path> folders) {
+Repeat repeat_picture(const fs::path& picture, std::span<const fs::path> folders,
+                      const json::object& changes) {
   const auto file = MappedFile::open(picture);
   const auto recipe = provenance::read_recipe(image_texts(file->bytes(), picture.string()));
   if (!recipe)
@@ -176,15 +208,24 @@ Repeat repeat_picture(const fs::path& picture, std::span<const fs::path> folders
     }
     try {
       set_field(out.request, *field, tidied(*field, value));
-      out.honoured.push_back(name + ": " + to_text(value));
+      if (const json::value* change = changes.if_contains(key))
+        out.changed.push_back(name + ": " + to_text(*change) + ", was " + to_text(value));
+      else
+        out.honoured.push_back(name + ": " + to_text(value));
     } catch (const Error& error) {
       out.problems.push_back(name + ": " + error.problem());
     }
   }
   for (const auto& [key, value] : recipe->unused) out.problems.push_back(key + ": " + value + ": not used");
   const std::vector<fs::path> candidates = candidates_in(folders);
-  find_model(candidates, out);
-  find_refiner(candidates, out);
+  if (const json::value* model = changes.if_contains("model"))
+    check_model(std::string(model->as_string()), out);
+  else
+    find_model(candidates, out);
+  if (!changes.contains("refiner"))
+    find_part(candidates, "refiner", recipe->refiner, recipe->refiner_hash, out.request.refiner, out);
+  if (!changes.contains("vae"))
+    find_part(candidates, "vae", recipe->vae, recipe->vae_hash, out.request.vae, out);
   find_loras(candidates, out);
   return out;
 }
@@ -198,6 +239,7 @@ std::string describe(const provenance::Recipe& recipe) {
   };
   if (!recipe.model.empty()) line("model", quoted(recipe.model, recipe.model_hash));
   if (!recipe.refiner.empty()) line("refiner", quoted(recipe.refiner, recipe.refiner_hash));
+  if (!recipe.vae.empty()) line("vae", quoted(recipe.vae, recipe.vae_hash));
   for (const auto& [key, value] : recipe.fields)
     line(std::string(key), value.is_string() ? std::string(value.get_string()) : to_text(value));
   for (const provenance::RecipeLora& lora : recipe.loras)

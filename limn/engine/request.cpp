@@ -21,6 +21,10 @@ void set_text(GenerateRequest& request, const json::value& value) {
   request.*Member = std::string(value.as_string());
 }
 template <auto Member>
+void set_boolean(GenerateRequest& request, const json::value& value) {
+  request.*Member = value.as_bool();
+}
+template <auto Member>
 void set_integer(GenerateRequest& request, const json::value& value) {
   request.*Member = value.as_int64();
 }
@@ -41,6 +45,12 @@ template <auto Member>
 void set_integers(GenerateRequest& request, const json::value& value) {
   (request.*Member).clear();
   for (const json::value& item : value.as_array()) (request.*Member).push_back(item.as_int64());
+}
+
+template <auto Member>
+void set_numbers(GenerateRequest& request, const json::value& value) {
+  (request.*Member).clear();
+  for (const json::value& item : value.as_array()) (request.*Member).push_back(item.to_number<double>());
 }
 
 template <auto Member>
@@ -87,7 +97,8 @@ void set_styles(GenerateRequest& request, const json::value& value) {
 }
 
 using R = GenerateRequest;
-constexpr double kMostSide = 8192;
+constexpr double kMostSide = 8192, kMostSigma = 5000;
+constexpr size_t kMostNumbers = 1001;  // of a list
 constexpr size_t kMostText = 10'000;
 
 const RequestField kFields[] = {
@@ -234,7 +245,7 @@ const RequestField kFields[] = {
      .kind = FieldKind::Number,
      .help = "greatest noise level of the same (default: the model's)",
      .least = 0,
-     .most = 5000,
+     .most = kMostSigma,
      .set = set_number<&R::sigma_max>},
     {.name = "rho",
      .kind = FieldKind::Number,
@@ -242,6 +253,14 @@ const RequestField kFields[] = {
      .least = 0,
      .most = 100,
      .set = set_number<&R::rho>},
+    {.name = "sigmas",
+     .kind = FieldKind::Numbers,
+     .help =
+         "noise levels of a run, by commas, falling, in the place of steps and schedule; the final 0 may be "
+         "left out",
+     .least = 0,
+     .most = kMostSigma,
+     .set = set_numbers<&R::sigmas>},
     {.name = "noise_levels",
      .kind = FieldKind::Text,
      .help = "precision of the model's noise levels; A1111 before 1.7 had float16 (default: float32)",
@@ -254,7 +273,7 @@ const RequestField kFields[] = {
      .set = set_text<&R::prediction>},
     {.name = "eta",
      .kind = FieldKind::Number,
-     .help = "DDIM's share of fresh noise, 0 to 1 (default: 0)",
+     .help = "share of fresh noise, 0 to 1 (default: 0 for ddim and tcd, 1 for ancestral and SDE samplers)",
      .least = 0,
      .most = 1,
      .set = set_number<&R::eta>},
@@ -268,6 +287,19 @@ const RequestField kFields[] = {
      .least = 1,
      .most = 1024,
      .set = set_integer<&R::count>},
+    {.name = "batch_index",
+     .kind = FieldKind::Integer,
+     .help =
+         "where one generator draws for a batch (ComfyUI): number of the first picture to make (default: 0)",
+     .least = 0,
+     .most = 1023,
+     .set = set_integer<&R::batch_index>},
+    {.name = "batch_size",
+     .kind = FieldKind::Integer,
+     .help = "pictures of that batch (default: count)",
+     .least = 1,
+     .most = 1024,
+     .set = set_integer<&R::batch_size>},
     {.name = "clip_skip",
      .kind = FieldKind::Integer,
      .help = "layers of the text encoder to leave out, as diffusers counts; with another compat, as that one "
@@ -404,7 +436,7 @@ const RequestField kFields[] = {
      .set = set_integer<&R::tile>},
     {.name = "tile_overlap",
      .kind = FieldKind::Integer,
-     .help = "pixels that those parts overlap by (default: 128)",
+     .help = "pixels that those parts overlap by, fewer than tile (default: 128, or half of tile)",
      .least = 0,
      .most = kMostSide,
      .set = set_integer<&R::tile_overlap>},
@@ -487,6 +519,10 @@ const RequestField kFields[] = {
      .help = "arithmetic (default: auto, which is float32 on a CPU)",
      .choices = [] { return std::string("auto, float32, bfloat16, float16"); },
      .set = set_text<&R::dtype>},
+    {.name = "plain",
+     .kind = FieldKind::Boolean,
+     .help = "LibTorch's operations only, without limn's faster kernels for the CPU",
+     .set = set_boolean<&R::plain>},
 };
 
 [[noreturn]] void refuse(const RequestField& field, const std::string& expected, const std::string& found) {
@@ -502,6 +538,8 @@ std::string plain(double number) {
 
 std::string expectation(const RequestField& field) {
   switch (field.kind) {
+    case FieldKind::Boolean:
+      return "true or false";
     case FieldKind::Seed:
       return "an integer from 0 to 18446744073709551615";
     case FieldKind::Integer:
@@ -515,6 +553,9 @@ std::string expectation(const RequestField& field) {
     case FieldKind::Integers:
       return std::to_string(field.items) + " integers from " + plain(field.least) + " to " +
              plain(field.most);
+    case FieldKind::Numbers:
+      return "numbers from " + plain(field.least) + " to " + plain(field.most) + ", 1 to " +
+             std::to_string(kMostNumbers) + " of them";
     case FieldKind::Number:
       return "a number from " + plain(field.least) + " to " + plain(field.most);
     default:
@@ -547,19 +588,30 @@ bool is_list_of_integers(const json::value& value, size_t items, double least, d
          });
 }
 
+bool is_list_of_numbers(const json::value& value, double least, double most) {
+  const json::array* list = value.if_array();
+  return list && !list->empty() && list->size() <= kMostNumbers &&
+         std::ranges::all_of(*list, [&](const json::value& item) {
+           return item.is_number() && item.to_number<double>() >= least && item.to_number<double>() <= most;
+         });
+}
+
 /// "512x768" or "4,0,4,0" as a list.
-json::array integers_of(const RequestField& field, const std::string& text) {
+template <typename Number>
+json::array list_of(const RequestField& field, const std::string& text) {
   json::array out;
   const char separator = field.kind == FieldKind::Size ? 'x' : ',';
   for (size_t start = 0, end; start <= text.size(); start = end + 1) {
     end = std::min(text.find(separator, start), text.size());
-    out.push_back(number_of<int64_t>(field, text.substr(start, end - start)));
+    out.push_back(number_of<Number>(field, text.substr(start, end - start)));
   }
   return out;
 }
 
 bool has_kind(const RequestField& field, const json::value& value) {
   switch (field.kind) {
+    case FieldKind::Boolean:
+      return value.is_bool();
     case FieldKind::Seed:
       return value.is_uint64() || (value.is_int64() && value.as_int64() >= 0);
     case FieldKind::Integer:
@@ -573,6 +625,8 @@ bool has_kind(const RequestField& field, const json::value& value) {
       return is_list_of_integers(value, 2, 1, kMostSide);
     case FieldKind::Integers:
       return is_list_of_integers(value, field.items, field.least, field.most);
+    case FieldKind::Numbers:
+      return is_list_of_numbers(value, field.least, field.most);
     default:
       return value.is_string();
   }
@@ -601,6 +655,9 @@ void set_field(GenerateRequest& request, const RequestField& field, const json::
 
 void set_field_from_text(GenerateRequest& request, const RequestField& field, const std::string& text) {
   switch (field.kind) {
+    case FieldKind::Boolean:
+      return set_field(request, field,
+                       text == "true" || text == "false" ? json::value(text == "true") : json::value(text));
     case FieldKind::Seed:
       return set_field(request, field, number_of<uint64_t>(field, text));
     case FieldKind::Integer:
@@ -609,7 +666,9 @@ void set_field_from_text(GenerateRequest& request, const RequestField& field, co
       return set_field(request, field, number_of<double>(field, text));
     case FieldKind::Size:
     case FieldKind::Integers:
-      return set_field(request, field, integers_of(field, text));
+      return set_field(request, field, list_of<int64_t>(field, text));
+    case FieldKind::Numbers:
+      return set_field(request, field, list_of<double>(field, text));
     default:
       return set_field(request, field, json::value(text));
   }

@@ -41,9 +41,11 @@ struct GenerateRequest {
   double image_guidance_scale = 1.5, pag_scale = 0, pag_adaptive_scale = 0, sag_scale = 0;
   std::string pag_blocks = "mid", freeu;
   std::string scheduler, schedule, prediction;  // empty: as the model's own configuration says
-  double eta = 0;
+  std::optional<double> eta;
   std::optional<uint64_t> seed;  // absent: drawn at random, and told in the record
   int64_t count = 1;
+  int64_t batch_index = 0;
+  std::optional<int64_t> batch_size;  // absent: count
   int64_t clip_skip = 0;
   Size original_size, target_size, negative_original_size, negative_target_size;
   std::vector<int64_t> crop, negative_crop;  // top, left
@@ -58,9 +60,11 @@ struct GenerateRequest {
   std::optional<int64_t> hires_steps;
   std::string hires_upscaler = "latent";
   std::string seamless = "none";
-  int64_t tile = 0, tile_overlap = 128;  // pixels
-  int64_t vae_tile = 0;                  // pixels
+  int64_t tile = 0;                     // pixels
+  std::optional<int64_t> tile_overlap;  // pixels
+  int64_t vae_tile = 0;                 // pixels
   std::optional<double> sigma_min, sigma_max, rho;
+  std::vector<double> sigmas;  // falling; empty: as the schedule says
   std::string noise_levels = "float32", prompt_editing = "current";
   std::filesystem::path styles_file, wildcards;
   std::vector<std::string> styles;                   // of styles_file, in the order in which they are applied
@@ -70,18 +74,19 @@ struct GenerateRequest {
   double variation_strength = 0;
   Size seed_resize;
   std::string compat = "diffusers", device = "cpu", dtype = "auto";
+  bool plain = false;
 
   json::object given;  // the fields that were set, as they were given
 };
 
-enum class FieldKind { Text, Path, Integer, Seed, Number, Size, Integers, Loras, Texts };
+enum class FieldKind { Text, Path, Boolean, Integer, Seed, Number, Size, Integers, Numbers, Loras, Texts };
 
 /// One setting: how it is named, said and checked.
 struct RequestField {
   std::string_view name;  // "guidance_scale"; on the command line "--guidance-scale"
   FieldKind kind;
   std::string_view help;               // with unit and default
-  double least = 0, most = 0;          // of numbers, inclusive
+  double least = 0, most = 0;          // of numbers and those of a list, inclusive
   size_t items = 0;                    // of a list of integers
   std::string (*choices)() = nullptr;  // of a text from a list: the known names, for the help
   void (*set)(GenerateRequest& request, const json::value& value);

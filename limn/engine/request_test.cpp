@@ -61,6 +61,23 @@ TEST(GenerateRequest, ReadsFlagsAsWholeNumbersOnly) {
     EXPECT_THROW(set_field_from_text(request, field("guidance_scale"), text), Error) << text;
 }
 
+TEST(GenerateRequest, ReadsListsOfNumbers) {
+  const auto request = request_from_json(parse_json(R"({"sigmas": [14.6, 3, 0]})", "request").as_object());
+  EXPECT_EQ(request.sigmas, (std::vector<double>{14.6, 3, 0}));
+  const std::string expected = "sigmas: expected numbers from 0 to 5000, 1 to 1001 of them, found ";
+  EXPECT_EQ(refusal(R"({"sigmas": []})"), expected + "[]");
+  EXPECT_EQ(refusal(R"({"sigmas": [1, "2"]})"), expected + R"([1,"2"])");
+  EXPECT_EQ(refusal(R"({"sigmas": [1, -2]})"), expected + "[1,-2]");
+  EXPECT_EQ(refusal(R"({"sigmas": 3})"), expected + "3");
+  GenerateRequest typed;
+  for (const RequestField& field : request_fields()) {
+    if (field.name != "sigmas") continue;
+    set_field_from_text(typed, field, "14.6,3,0.5");
+    EXPECT_THROW(set_field_from_text(typed, field, "14.6,,1"), Error);
+  }
+  EXPECT_EQ(typed.sigmas, (std::vector<double>{14.6, 3, 0.5}));
+}
+
 TEST(RequestFields, EachHaveHelpAndASetter) {
   for (const RequestField& field : request_fields()) {
     EXPECT_FALSE(field.help.empty()) << field.name;

@@ -88,6 +88,11 @@ void resolve_inputs(const GenerateRequest& request, Run& run) {
   }
 }
 
+/// Whether a run's noise levels are those of the betas that the model was trained with.
+bool has_trained_levels(const SchedulerChoice& scheduler) {
+  return !scheduler.entry->class_name.starts_with("FlowMatch") && !scheduler.config.contains("sigma_data");
+}
+
 /// "mid, up.0" as a set of known names.
 std::set<std::string> blocks_of(const std::string& text, const models::UNet2DConditionModel& unet) {
   std::set<std::string> known{"mid", "down", "up"}, out;
@@ -135,6 +140,14 @@ pipelines::Guidance guidance_of(const GenerateRequest& request, const models::Mo
           .freeu = freeu_of(request.freeu)};
 }
 
+/// Self-attention guidance blurs the clean picture at one of the training's noise levels.
+void check_guidance(const pipelines::Guidance& guidance, const SchedulerChoice& scheduler) {
+  if (guidance.sag_scale > 0 && !has_trained_levels(scheduler))
+    throw Error(ErrorCode::InvalidArgument, "sag_scale",
+                "does not go with a model that has Karras' preconditioning or flow matching",
+                "use pag_scale");
+}
+
 pipelines::MicroConditioning sizes_of(const GenerateRequest& request) {
   using S = pipelines::MicroConditioning::Size;
   const auto size = [](const Size& s) {
@@ -162,7 +175,8 @@ pipelines::NoiseLevels levels_of(const SchedulerChoice& scheduler) {
   return out;
 }
 
-/// Layers of the text encoder to leave out, as diffusers counts them. A1111 leaves XL models alone.
+/// Layers of the text encoder to leave out, as diffusers counts them. A1111 leaves XL and SD 2 models alone; ComfyUI counts
+/// from the last layer there, too, though the one before it is the usual one.
 int64_t layers_left_out(const GenerateRequest& request, const Compat& compat, const models::Model& model) {
   const text::CLIPTextModel& encoder = model.text_encoder ? *model.text_encoder : *model.text_encoder_2;
   const int64_t layers = encoder.config().num_hidden_layers - (model.is_xl() ? 1 : 0);
@@ -171,8 +185,12 @@ int64_t layers_left_out(const GenerateRequest& request, const Compat& compat, co
     throw Error(ErrorCode::InvalidArgument, "clip_skip",
                 "expected 0 to " + std::to_string(layers + from) + ", the text encoder's layers, found " +
                     std::to_string(request.clip_skip));
-  if (compat.clip_skip_from_one && model.is_xl()) return 0;
-  return std::max<int64_t>(request.clip_skip - from, 0);
+  // All but the last layer are used by XL and by SD 2, which of the others alone has linear projections.
+  const bool is_cut = model.is_xl() || model.unet->config().use_linear_projection;
+  if (!compat.clip_skip_from_one || !is_cut) return std::max<int64_t>(request.clip_skip - from, 0);
+  if (compat.dialect == "a1111" || request.clip_skip == 0) return 0;
+  constexpr int64_t kUsual = 2;
+  return std::max<int64_t>(request.clip_skip - kUsual, model.is_xl() ? -1 : 0);
 }
 
 pipelines::NoiseRules noise_of(const GenerateRequest& request, const Compat& compat,
@@ -183,6 +201,10 @@ pipelines::NoiseRules noise_of(const GenerateRequest& request, const Compat& com
                       : find_named(schedulers::noise_generators(), request.noise, "noise").generator;
   out.seed_delta = request.eta_noise_seed_delta;
   out.variation = {.seed = request.variation_seed, .strength = request.variation_strength};
+  out.part = {.first = request.batch_index, .whole = request.batch_size.value_or(request.count)};
+  if (out.part.first + request.count > out.part.whole)
+    throw Error(ErrorCode::InvalidArgument, "batch_index",
+                "with count passes batch_size, " + std::to_string(out.part.whole));
   if (request.seed_resize.given())
     out.variation.resize_from = {request.seed_resize.height / model.factor(),
                                  request.seed_resize.width / model.factor()};
@@ -226,11 +248,25 @@ int64_t steps_for(int64_t wanted, double strength) {
   return std::max(steps, wanted);
 }
 
+/// Steps that are asked for; with a list of levels, those between them.
+int64_t steps_of(const GenerateRequest& request, const models::Model& model) {
+  if (request.sigmas.empty()) return request.steps.value_or(model.defaults.num_inference_steps);
+  const auto levels = std::ranges::count_if(request.sigmas, [](double sigma) { return sigma > 0; });
+  if (request.steps && *request.steps != levels)
+    throw Error(ErrorCode::InvalidArgument, "steps",
+                "is " + std::to_string(*request.steps) + ", but sigmas has " + std::to_string(levels) +
+                    " levels above 0",
+                "leave steps out");
+  return levels;
+}
+
 void resolve_hires(const GenerateRequest& request, const models::Model& model, Run& run) {
   if (request.hires_scale <= 1) return;
-  if (run.args.init_image || !request.refiner.empty())
+  if (run.args.init_image || !request.refiner.empty() || !request.sigmas.empty())
     throw Error(ErrorCode::InvalidArgument, "hires_scale",
-                run.args.init_image ? "does not go with init_image" : "does not go with a refiner");
+                run.args.init_image        ? "does not go with init_image"
+                : !request.refiner.empty() ? "does not go with a refiner"
+                                           : "does not go with sigmas, whose levels are one pass's");
   const int64_t factor = model.factor();
   const auto side = [&](int64_t side) {
     return static_cast<int64_t>(
@@ -251,14 +287,36 @@ void resolve_hires(const GenerateRequest& request, const models::Model& model, R
     throw Error(ErrorCode::InvalidArgument, "hires_scale", "a picture of that many pixels is over the limit");
 }
 
+pipelines::TiledDiffusion tiling_of(const GenerateRequest& request, const models::Model& model) {
+  constexpr int64_t kUsualOverlap = 128;
+  if (request.tile == 0) return {};
+  const int64_t overlap = request.tile_overlap.value_or(std::min(kUsualOverlap, request.tile / 2));
+  const pipelines::TiledDiffusion out{.tile = request.tile / model.factor(),
+                                      .overlap = overlap / model.factor()};
+  if (out.tile == 0)
+    throw Error(ErrorCode::InvalidArgument, "tile",
+                "expected 0 or at least " + std::to_string(model.factor()) + " pixels, found " +
+                    std::to_string(request.tile));
+  if (out.overlap >= out.tile)
+    throw Error(
+        ErrorCode::InvalidArgument, "tile_overlap",
+        "expected less than tile, " + std::to_string(request.tile) + ", found " + std::to_string(overlap));
+  if (request.seamless != "none")
+    throw Error(ErrorCode::InvalidArgument, "seamless",
+                "does not go with tile: each part would fit its own edges, not the picture's");
+  return out;
+}
+
 pipelines::Tiling decoding_of(const GenerateRequest& request, const models::Model& model) {
   constexpr int64_t kSmallest = 64;
-  if (request.vae_tile == 0) return {};
+  const bool x = request.seamless.find('x') != std::string::npos,
+             y = request.seamless.find('y') != std::string::npos;
+  if (request.vae_tile == 0) return {.wraps_x = x, .wraps_y = y};
   if (request.vae_tile < kSmallest)
     throw Error(ErrorCode::InvalidArgument, "vae_tile",
                 "expected 0 or at least 64 pixels, found " + std::to_string(request.vae_tile));
   const int64_t tile = request.vae_tile / model.factor();
-  return {.largest_untiled = tile, .tile = tile, .overlap = tile / 4};
+  return {.largest_untiled = tile, .tile = tile, .overlap = tile / 4, .wraps_x = x, .wraps_y = y};
 }
 
 /// The fields as they were given, without the folders of files.
@@ -320,20 +378,29 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   check_choices(request);
   resolve_inputs(request, run);
   resolve_sizes(request, model, run);
-  if (run.edit) place_edit(request, *run.edit, run.args);
+  if (run.edit)
+    place_edit(request, find_named(compats(), request.compat, "compat").blurs_mask_first, *run.edit,
+               run.args);
   if (!model.is_xl()) warn_of_xl_settings(request, run);
 
   pipelines::GenerateArgs& args = run.args;
   const Compat& compat = find_named(compats(), request.compat, "compat");
-  const int64_t steps = request.steps.value_or(model.defaults.num_inference_steps);
+  const int64_t steps = steps_of(request, model);
   args.num_inference_steps = steps;
-  if (compat.fixes_steps && args.init_image && request.strength > 0 && request.strength < 1) {
+  if (compat.fixes_steps && request.sigmas.empty() && args.init_image && request.strength > 0 &&
+      request.strength < 1) {
     args.num_inference_steps =
         std::max(static_cast<int64_t>(static_cast<double>(steps) / request.strength), steps);
     args.last_steps = steps;
   }
   run.scheduler = choose_scheduler(request, model, args.num_inference_steps);
-  if (!run.scheduler.note.empty()) run.warnings.push_back("scheduler: " + std::string(run.scheduler.note));
+  const schedulers::SamplerAlias* alias = run.scheduler.alias;
+  if (alias && !compat.dialect.empty() && alias->dialect != compat.dialect)
+    run.warnings.push_back("scheduler: " + request.scheduler + " is none of " + std::string(compat.name) +
+                           "'s; taken as " + std::string(alias->dialect) + "'s");
+  if (alias && !alias->note.empty()) run.warnings.push_back("scheduler: " + std::string(alias->note));
+  if (request.eta.value_or(0) > 0 && !run.scheduler.entry->takes_eta)
+    run.warnings.push_back("eta: has no effect with the scheduler " + std::string(run.scheduler.entry->name));
   args.prompts = {
       .prompt = request.prompt,
       .negative_prompt = request.negative_prompt,
@@ -346,21 +413,18 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
       .old_editing = request.prompt_editing == "before_1.6",
       .emphasis = find_named(text::emphases(), request.emphasis, "emphasis").emphasis,
       .skips_negative = compat.skips_negative,
-      .zeros_empty_negative = compat.zeros_empty_negative};
+      .empty_negative = compat.empty_negative};
   args.noise = noise_of(request, compat, model);
   args.start_rule = compat.start_rule;
   args.encodes_mean = compat.encodes_mean;
   args.sizes = sizes_of(request);
   args.guidance = guidance_of(request, model);
+  check_guidance(args.guidance, run.scheduler);
   args.levels = levels_of(run.scheduler);
   if (args.inpainting) {
-    const bool converts = !run.scheduler.entry->class_name.starts_with("FlowMatch") &&
-                          !run.scheduler.config.contains("sigma_data");
-    args.inpainting->blend = converts ? compat.blend : pipelines::BlendRule::Samples;
-    if (args.inpainting->blend == pipelines::BlendRule::Denoised)  // A1111 blurs the mask before all else
-      args.inpainting->mask = blurred(args.inpainting->mask, request.mask_blur);
+    args.inpainting->blend = has_trained_levels(run.scheduler) ? compat.blend : pipelines::BlendRule::Samples;
   }
-  args.tiling = {.tile = request.tile / model.factor(), .overlap = request.tile_overlap / model.factor()};
+  args.tiling = tiling_of(request, model);
   run.decoding = decoding_of(request, model);
   if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
   resolve_hires(request, model, run);
@@ -385,12 +449,15 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   record.scheduler_class = run.scheduler.entry->class_name;
   record.scheduler_config = run.scheduler.config;
   record.schedule = request.schedule;
-  record.a1111_sampler = schedulers::label_of_sampler("a1111", record.scheduler);
+  record.a1111_sampler = alias && alias->dialect == "a1111"
+                             ? alias->label
+                             : schedulers::label_of_sampler("a1111", record.scheduler);
   std::string_view levels = record.schedule;
   if (const json::value* own = run.scheduler.config.if_contains("sigma_schedule"))
     levels = std::string_view(own->as_string());
   record.a1111_schedule = schedulers::label_of_schedule("a1111", levels);
   record.guidance_scale = args.guidance.scale;
+  if (alias) args.guidance.scale *= alias->guidance;
   record.width = run.edit ? run.edit->canvas.width : run.hires ? run.hires->width : args.width;
   record.height = run.edit ? run.edit->canvas.height : run.hires ? run.hires->height : args.height;
   record.model = loaded.name;
@@ -398,7 +465,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   for (const provenance::LoraFile& lora : loaded.loras)
     if (lora.weight == 0) run.warnings.push_back("lora: " + lora.file + " has weight 0 and changes nothing");
   if (args.prompts.clip_skip > 0) record.clip_skip = args.prompts.clip_skip;
-  if (request.eta > 0) record.eta = request.eta;
+  if (run.scheduler.entry->takes_eta) record.eta = request.eta;
   record.dtype = c10::toString(model.loaded_as.dtype) == std::string("Float") ? "float32" : request.dtype;
   record.device = model.loaded_as.device.str();
   record.limn_version = version();
@@ -409,6 +476,8 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
 pipelines::GenerateArgs Run::args_of(int64_t first, int64_t batch) const {
   pipelines::GenerateArgs out = args;
   out.seeds.assign(args.seeds.begin() + first, args.seeds.begin() + first + batch);
+  out.noise.variation.seed += static_cast<uint64_t>(first);
+  out.noise.part.first += first;
   if (args.init_latents.defined() && args.init_latents.dim() == 4)
     out.init_latents = args.init_latents.slice(0, first, first + batch);
   return out;
@@ -418,6 +487,12 @@ provenance::GenerationRecord Run::record_of(int64_t picture,
                                             const std::vector<std::string>& more_warnings) const {
   provenance::GenerationRecord out = record;
   out.seed = args.seeds[static_cast<size_t>(picture)];
+  if (args.noise.variation.strength > 0)
+    out.variation_seed = args.noise.variation.seed + static_cast<uint64_t>(picture);
+  if (args.noise.generator == schedulers::NoiseGenerator::Shared && args.noise.part.whole > 1) {
+    out.batch_index = args.noise.part.first + picture;
+    out.batch_size = args.noise.part.whole;
+  }
   out.created = now_utc();
   out.model_hash = hashes.get().model;
   out.weights = hashes.get().files;

@@ -12,6 +12,7 @@
 #include "limn/pipelines/decode.h"
 #include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
+#include "limn/schedulers/aliases.h"
 #include "limn/schedulers/scheduler.h"
 
 namespace limn::engine {
@@ -33,7 +34,7 @@ struct SchedulerChoice {
   json::object config;
   std::string where;
   schedulers::RunSettings settings;
-  std::string_view note = {};  // why another program's sampler is only come near to
+  const schedulers::SamplerAlias* alias = nullptr;  // another program's name for it, as the request has it
 
   std::unique_ptr<schedulers::Scheduler> make() const { return entry->make(config, settings, where); }
 };

@@ -70,13 +70,16 @@ Edit open_edit(const GenerateRequest& request, const Image& picture) {
   return out;
 }
 
-void place_edit(const GenerateRequest& request, Edit& edit, pipelines::GenerateArgs& args) {
+void place_edit(const GenerateRequest& request, bool blurs_mask_first, Edit& edit,
+                pipelines::GenerateArgs& args) {
   const bool masked_part = request.inpaint_area == "masked";
+  Image mask = blurs_mask_first ? blurred(edit.mask, request.mask_blur) : edit.mask;  // of the steps
   if (!masked_part) {
     edit.canvas = resized(edit.canvas, args.width, args.height);
     edit.mask = resized(edit.mask, args.width, args.height);
+    mask = resized(mask, args.width, args.height);
   }
-  edit.area = masked_part ? area_around(bounds_of_mask(edit.mask), static_cast<int>(request.mask_padding),
+  edit.area = masked_part ? area_around(bounds_of_mask(mask), static_cast<int>(request.mask_padding),
                                         static_cast<int>(args.width), static_cast<int>(args.height),
                                         edit.canvas.width, edit.canvas.height)
                           : Rect{0, 0, edit.canvas.width, edit.canvas.height};
@@ -85,7 +88,7 @@ void place_edit(const GenerateRequest& request, Edit& edit, pipelines::GenerateA
   const Image picture = fills ? filled(edit.canvas, cut(edit.mask, pipelines::MaskMode::Hard)) : edit.canvas;
   args.init_image = cropped(picture, edit.area);
   args.inpainting =
-      pipelines::Inpainting{.mask = resized(cropped(edit.mask, edit.area), args.width, args.height),
+      pipelines::Inpainting{.mask = resized(cropped(mask, edit.area), args.width, args.height),
                             .mode = find_named(pipelines::mask_modes(), request.mask_mode, "mask_mode").mode,
                             .content = content.content};
   edit.mask = cut(edit.mask, args.inpainting->mode);

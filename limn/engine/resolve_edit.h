@@ -13,6 +13,8 @@ bool is_edit(const GenerateRequest& request);
 Edit open_edit(const GenerateRequest& request, const Image& picture);
 
 /// Chooses the area for pictures of args' width and height, and gives args picture and mask of that size.
-void place_edit(const GenerateRequest& request, Edit& edit, pipelines::GenerateArgs& args);
+/// @param blurs_mask_first  see Compat
+void place_edit(const GenerateRequest& request, bool blurs_mask_first, Edit& edit,
+                pipelines::GenerateArgs& args);
 
 }  // namespace limn::engine

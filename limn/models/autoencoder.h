@@ -33,6 +33,9 @@ class Autoencoder {
   virtual at::Tensor scale(const at::Tensor& latents) const = 0;
   virtual at::Tensor unscale(const at::Tensor& latents) const = 0;
 
+  /// Whether encode() can be called: a decoder may come alone.
+  virtual bool encodes() const { return true; }
+
   /// Pixels of a side for one latent of that side: 8 for Stable Diffusion.
   virtual int64_t factor() const = 0;
   virtual int64_t latent_channels() const = 0;

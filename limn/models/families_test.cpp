@@ -11,6 +11,7 @@
 #include "limn/models/autoencoder_tiny/autoencoder_tiny.h"
 #include "limn/models/convert.h"
 #include "limn/models/family.h"
+#include "limn/models/model.h"
 #include "limn/models/open_clip.h"
 #include "limn/models/test_tensors.h"
 #include "limn/models/vae_file.h"
@@ -183,6 +184,40 @@ TEST_F(FamiliesTest, TakeAnotherVaeInEachOfItsLayouts) {
   const Part tiny = tensors_of(folder_ / "comfy.safetensors");
   EXPECT_EQ(tiny.config.at("_class_name").as_string(), "AutoencoderTiny");
   for (const auto& [key, entry] : taesd.tensors) EXPECT_TRUE(tiny.tensors.has(key)) << key;
+}
+
+// As its author publishes it: taesd_decoder.safetensors and taesd_encoder.safetensors, layers by their numbers.
+TEST_F(FamiliesTest, TakeTheDecoderOfTaesdAlone) {
+  const Checkpoint model = open_checkpoint(families_folder() / "sd1");
+  KeyMap::Tensors decoder, encoder;
+  for (const auto& [key, entry] : weights::open_component_folder(families_folder() / "taesd").tensors) {
+    const std::string rest = key.substr(std::string("decoder.layers.").size());
+    const size_t dot = rest.find('.');
+    if (key.starts_with("decoder."))
+      decoder[std::to_string(std::stoll(rest.substr(0, dot)) + 1) + rest.substr(dot)] = entry;
+    else
+      encoder[rest] = entry;
+  }
+  weights::write_safetensors(folder_ / "taesd_decoder.safetensors", decoder, {});
+  weights::write_safetensors(folder_ / "taesd_encoder.safetensors", encoder, {});
+  const auto vae = load_vae(open_vae(model, folder_ / "taesd_decoder.safetensors"), {});
+  const auto golden = weights::load_tensors(families_folder() / "latents.safetensors");
+  const at::Tensor made = vae->decode(golden.at("taesd.latents")), expected = golden.at("taesd.decoded");
+  EXPECT_LT(((made - expected).norm() / expected.norm()).item<double>(), 1e-5);
+  EXPECT_FALSE(vae->encodes());
+  EXPECT_EQ(vae->factor(), 8);
+  try {
+    vae->encode(golden.at("taesd.pixels"));
+    ADD_FAILURE() << "encoded";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("decoder alone"));
+  }
+  try {
+    open_vae(model, folder_ / "taesd_encoder.safetensors");
+    ADD_FAILURE() << "opened";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("encoder alone"));
+  }
 }
 
 TEST_F(FamiliesTest, RefuseAVaeThatDoesNotFit) {

@@ -6,6 +6,7 @@
 #include "limn/models/autoencoder_kl/autoencoder_kl.h"
 #include "limn/models/autoencoder_tiny/autoencoder_tiny.h"
 #include "limn/models/family.h"
+#include "limn/nn/fast_path.h"
 #include "limn/nn/load_parameters.h"
 
 namespace limn::models {
@@ -39,12 +40,29 @@ std::shared_ptr<const Module> loaded(const Part& part, const std::string& name, 
   return module;
 }
 
-nn::Widening widening_of(const Checkpoint& checkpoint, const LoadOptions& options) {
-  int64_t bytes = 0;
-  for (const auto& [name, part] : checkpoint.parts)
-    for (const auto& [key, entry] : part.tensors.tensors)
-      bytes += entry.elements() * static_cast<int64_t>(c10::elementSize(options.dtype));
-  return bytes > options.most_widened ? nn::Widening::AtUse : nn::Widening::AtLoad;
+/// Whether limn's kernels will read the weights, from whatever type they lie in.
+bool is_read_by_kernels(at::ScalarType dtype, at::Device device) {
+  return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && nn::has_kernels();
+}
+
+nn::Widening widening_of(int64_t parameters, at::ScalarType dtype, const LoadOptions& options) {
+  constexpr int64_t kMostWidened = int64_t{6} << 30;
+  const int64_t most =
+      options.most_widened.value_or(is_read_by_kernels(dtype, options.device) ? 0 : kMostWidened);
+  return parameters * static_cast<int64_t>(c10::elementSize(dtype)) > most ? nn::Widening::AtUse
+                                                                           : nn::Widening::AtLoad;
+}
+
+int64_t parameters_of(const Part& part) {
+  int64_t count = 0;
+  for (const auto& [key, entry] : part.tensors.tensors) count += entry.elements();
+  return count;
+}
+
+int64_t parameters_of(const Checkpoint& checkpoint) {
+  int64_t count = 0;
+  for (const auto& [name, part] : checkpoint.parts) count += parameters_of(part);
+  return count;
 }
 
 std::string where_of(const Part& part) { return part.tensors.origin + ": config"; }
@@ -111,11 +129,18 @@ void check_sizes(const Model& model) {
 std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions& options) {
   const Fields fields(part.config, where_of(part));
   const at::ScalarType dtype = fields.boolean("force_upcast", false) ? at::kFloat : options.dtype;
+  const nn::Widening widening = widening_of(parameters_of(part), dtype, options);
   if (fields.string("_class_name", "AutoencoderKL") == "AutoencoderTiny")
     return loaded<AutoencoderTiny>(part, "vae", AutoencoderTinyConfig::from_json(part.config, where_of(part)),
-                                   dtype, options.device);
+                                   dtype, options.device, widening);
   return loaded<AutoencoderKL>(part, "vae", AutoencoderKLConfig::from_json(part.config, where_of(part)),
-                               dtype, options.device);
+                               dtype, options.device, widening);
+}
+
+bool Model::edits_in_latent_scale() const {
+  if (const json::value* told = checkpoint.model_index.if_contains("is_cosxl_edit"); told && told->is_bool())
+    return told->as_bool();
+  return checkpoint.scheduler_config.contains("sigma_data");
 }
 
 int64_t Model::native_size() const { return unet->config().sample_size * factor(); }
@@ -123,7 +148,7 @@ int64_t Model::native_size() const { return unet->config().sample_size * factor(
 std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions& options) {
   const Part& unet = part_of(checkpoint, "unet");
   const Family* family = try_find_named(families(), checkpoint.family);
-  const nn::Widening widening = widening_of(checkpoint, options);
+  const nn::Widening widening = widening_of(parameters_of(checkpoint), options.dtype, options);
   auto model = std::make_shared<Model>(Model{
       .checkpoint = {},
       .defaults = read_defaults(checkpoint.path),

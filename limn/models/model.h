@@ -17,9 +17,10 @@ namespace limn::models {
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
-  /// Models whose parameters take more bytes than this in `dtype` keep 16-bit weights as they lie in the file, and widen
-  /// each at its use: the same numbers in half of the memory, for a few hundredths of the time.
-  int64_t most_widened = int64_t{6} << 30;
+  /// Models whose parameters take more bytes than this in `dtype` keep the 16-bit weights of linear layers and convolutions
+  /// as they lie in the file, and widen each at its use: the same numbers in half of the memory. Absent: all models where
+  /// limn's kernels read the weights, which lose no time by it, else those of more than 6 GiB.
+  std::optional<int64_t> most_widened = {};
 };
 
 /// What a request gets when it does not say: from limn.json in the model's folder, else diffusers' defaults.
@@ -47,6 +48,9 @@ struct Model {
   /// instruction (picture), 0 else.
   int64_t extra_channels() const { return unet->config().in_channels - vae->latent_channels(); }
   bool is_xl() const { return text_encoder_2 != nullptr; }
+  /// Of models that edit by instruction: whether the picture comes in the denoiser's scale (CosXL-Edit) or the
+  /// autoencoder's (Brooks et al. 2023).
+  bool edits_in_latent_scale() const;
 };
 
 /// A VAE alone. @throws Error{BadFile}, Error{Unsupported}

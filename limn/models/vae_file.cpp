@@ -29,6 +29,22 @@ void strip_prefix(weights::Index& file) {
   }
 }
 
+/// TAESD's author keeps each half in a file of its own, with the layers' numbers alone.
+bool is_taesd_decoder(const weights::Index& file) {
+  return file.has("1.weight") && file.has("3.conv.0.weight");
+}
+bool is_taesd_encoder(const weights::Index& file) {
+  return file.has("0.weight") && file.has("1.conv.0.weight");
+}
+
+/// With the names that ComfyUI gives a file of both halves.
+weights::Index as_decoder(weights::Index file) {
+  KeyMap::Tensors tensors;
+  for (const auto& [key, entry] : file.tensors) tensors["taesd_decoder." + key] = entry;
+  file.tensors = std::move(tensors);
+  return file;
+}
+
 /// "taesd_decoder.1.weight" → "decoder.layers.0.weight": the original decoder's first layer only clamps.
 std::string taesd_name(const std::string& key) {
   const bool decoder = key.starts_with("taesd_decoder.");
@@ -48,9 +64,14 @@ Part tiny_part(weights::Index file) {
       tensors[key] = entry;
   file.tensors = std::move(tensors);
   const Shapes shapes(file);
-  return {
-      {{"_class_name", "AutoencoderTiny"}, {"latent_channels", shapes.size("decoder.layers.0.weight", 1)}},
-      std::move(file)};
+  constexpr size_t kLevels = 4;
+  const json::array widths(kLevels, json::value(shapes.size("decoder.layers.0.weight", 0)));
+  return {{{"_class_name", "AutoencoderTiny"},
+           {"latent_channels", shapes.size("decoder.layers.0.weight", 1)},
+           {"encoder_block_out_channels", widths},
+           {"decoder_block_out_channels", widths},
+           {"decoder_only", !file.has_prefix("encoder.")}},
+          std::move(file)};
 }
 
 Part kl_part(weights::Index file, const json::object& own) {
@@ -86,11 +107,15 @@ Part open_folder(const fs::path& path) {
 Part open_file(const fs::path& path, const json::object& own) {
   weights::Index file = weights::open_tensor_file(path);
   strip_prefix(file);
+  if (is_taesd_decoder(file)) file = as_decoder(std::move(file));
   if (file.has("taesd_decoder.1.weight") || file.has("decoder.layers.0.weight"))
     return tiny_part(std::move(file));
+  if (is_taesd_encoder(file) || file.has("taesd_encoder.0.weight"))
+    throw Error(ErrorCode::BadFile, path.string(), "holds TAESD's encoder alone, which makes no pictures",
+                "give the file of its decoder, or of both");
   if (file.has("decoder.conv_in.weight")) return kl_part(std::move(file), own);
   throw Error(ErrorCode::BadFile, path.string(), "is no VAE that limn knows",
-              "give a diffusers folder, or a file of an AutoencoderKL or of TAESD with both its halves");
+              "give a diffusers folder, or a file of an AutoencoderKL or of TAESD");
 }
 
 }  // namespace

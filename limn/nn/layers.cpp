@@ -23,13 +23,17 @@
 #include <ATen/ops/silu.h>
 
 #include "limn/base/named_table.h"
+#include "limn/kernels/winograd.h"
+#include "limn/nn/fast_path.h"
 
 namespace limn::nn {
 namespace {
 
+at::Tensor silu(const at::Tensor& x) { return at::silu(x); }
+
 constexpr Activation kActivations[] = {
-    {"silu", [](const at::Tensor& x) { return at::silu(x); }},
-    {"swish", [](const at::Tensor& x) { return at::silu(x); }},
+    {"silu", silu},
+    {"swish", silu},
     {"gelu", [](const at::Tensor& x) { return at::gelu(x); }},
     {"quick_gelu",
      [](const at::Tensor& x) { return x * at::sigmoid(x * 1.702); }},  // Hendrycks & Gimpel 2016, §2
@@ -44,9 +48,18 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   if (with_bias) register_parameter("bias", bias, {out_features});
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  const at::Tensor y = at::linear(x, weight.to(x.scalar_type()), bias);
-  return low_rank ? y + at::linear(at::linear(x, low_rank->down), low_rank->up) * low_rank->scale : y;
+at::Tensor Linear::forward(const at::Tensor& x, const at::Tensor& residual) const {
+  if (takes_fast_path(x) && is_readable(weight) && !low_rank) return fast_linear(x, weight, bias, residual);
+  at::Tensor y = at::linear(x, weight.to(x.scalar_type()), bias);
+  if (low_rank) y = y + at::linear(at::linear(x, low_rank->down), low_rank->up) * low_rank->scale;
+  return residual.defined() ? y + residual : y;
+}
+
+at::Tensor Linear::geglu(const at::Tensor& x) const {
+  if (takes_fast_path(x) && is_readable(weight) && !low_rank)
+    return fast_linear(x, weight, bias, {}, /*geglu=*/true);
+  const auto parts = forward(x).chunk(2, -1);  // value, gate
+  return parts[0] * at::gelu(parts[1]);
 }
 
 Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options)
@@ -66,11 +79,42 @@ at::Tensor Conv2d::convolve(const at::Tensor& x, const at::Tensor& kernel, const
   return at::conv2d(padded(wide, {0, 0, 1, 1}, wraps_y), kernel, offset, options_.stride);
 }
 
-at::Tensor Conv2d::forward(const at::Tensor& x) const {
-  const at::Tensor y = convolve(x, weight.to(x.scalar_type()), bias);
-  if (!low_rank) return y;
-  const at::Tensor down = convolve(x, low_rank->down, {});
-  return y + at::conv2d(down, low_rank->up) * low_rank->scale;
+at::Tensor Conv2d::fast(const at::Tensor& input, const Conv2dExtras& extras) const {
+  if (low_rank || wraps_x || wraps_y || !is_readable(weight)) return {};
+  const int64_t kernel = weight.size(2);
+  const bool is_linear = kernel == 1 && options_.stride == 1 && options_.padding == 0;
+  const bool is_winograd =
+      kernel == 3 && options_.stride == 1 && options_.padding == 1 &&
+      kernels::winograd_pays(input.size(2), input.size(3), weight.size(1), weight.size(0));
+  if (!is_linear && !is_winograd) return {};
+  at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast);
+  FastNorm norm;
+  const bool fused = is_winograd && extras.norm && (!extras.activation || extras.activation == silu);
+  if (fused) {
+    norm =
+        fast_group_norm(x, extras.norm->groups(), extras.norm->weight, extras.norm->bias, extras.norm->eps());
+    norm.silu = extras.activation != nullptr;
+  } else {
+    if (extras.norm) x = extras.norm->forward(x);
+    if (extras.activation) x = extras.activation(x);
+  }
+  if (is_winograd) return fast_conv3x3(x, norm, weight, bias, extras.addition, extras.residual);
+  const at::Tensor y = fast_conv1x1(x, weight, bias, extras.residual);
+  return extras.addition.defined() ? y + extras.addition.unsqueeze(-1).unsqueeze(-1) : y;
+}
+
+at::Tensor Conv2d::forward(const at::Tensor& input, const Conv2dExtras& extras) const {
+  at::Tensor x = input;
+  if (takes_fast_path(x)) {
+    if (const at::Tensor y = fast(x, extras); y.defined()) return y;
+    x = x.contiguous(at::MemoryFormat::ChannelsLast);
+  }
+  if (extras.norm) x = extras.norm->forward(x);
+  if (extras.activation) x = extras.activation(x);
+  at::Tensor y = convolve(x, weight.to(x.scalar_type()), bias);
+  if (low_rank) y = y + at::conv2d(convolve(x, low_rank->down, {}), low_rank->up) * low_rank->scale;
+  if (extras.addition.defined()) y = y + extras.addition.unsqueeze(-1).unsqueeze(-1);
+  return extras.residual.defined() ? extras.residual + y : y;
 }
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
@@ -79,6 +123,10 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(gro
 }
 
 at::Tensor GroupNorm::forward(const at::Tensor& x) const {
+  if (takes_fast_path(x) && x.dim() == 4) {
+    const at::Tensor map = x.contiguous(at::MemoryFormat::ChannelsLast);
+    return fast_scale_and_shift(map, fast_group_norm(map, groups_, weight, bias, eps_));
+  }
   return at::group_norm(x, groups_, weight, bias, eps_);
 }
 
@@ -88,6 +136,7 @@ LayerNorm::LayerNorm(int64_t features, double eps) : eps_(eps) {
 }
 
 at::Tensor LayerNorm::forward(const at::Tensor& x) const {
+  if (takes_fast_path(x)) return fast_layer_norm(x, weight, bias, eps_);
   return at::layer_norm(x, {x.size(-1)}, weight, bias, eps_);
 }
 
@@ -106,6 +155,7 @@ ActivationFunction find_activation(std::string_view name, const std::string& whe
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads,
                      bool causal, const at::Tensor& seen) {
+  if (!causal && !seen.defined() && takes_fast_path(q)) return fast_attention(q, k, v, heads);
   const auto split = [heads](const at::Tensor& x) {
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads})
         .transpose(1, 2);  // [batch, heads, tokens, d]

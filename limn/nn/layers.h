@@ -8,6 +8,15 @@
 
 namespace limn::nn {
 
+/// An activation by the name configs use; one table, activations().
+using ActivationFunction = at::Tensor (*)(const at::Tensor&);
+struct Activation {
+  std::string_view name;
+  ActivationFunction apply;
+};
+/// @throws Error{Unsupported} at `where` that lists the known names
+ActivationFunction find_activation(std::string_view name, const std::string& where);
+
 /// A low-rank branch beside a layer's weight while it is trained: y += scale · up(down(x)).
 /// Source: Hu et al. 2021, §4.1; convolutions as in LoCon: down has the layer's kernel, stride and padding, up is 1 × 1.
 struct LowRank {
@@ -20,7 +29,10 @@ struct LowRank {
 class Linear : public Module {
  public:
   Linear(int64_t in_features, int64_t out_features, bool bias = true);
-  at::Tensor forward(const at::Tensor& x) const;
+  /// @param residual  [..., out], added to the result; may be undefined
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {}) const;
+  /// The first half of forward(x) times GELU of the second (Shazeer 2020, GEGLU).  [..., in] → [..., out / 2]
+  at::Tensor geglu(const at::Tensor& x) const;
   at::Tensor weight;  // [out, in]
   at::Tensor bias;    // [out], or undefined
   std::optional<LowRank> low_rank;
@@ -32,12 +44,22 @@ struct Conv2dOptions {
   bool bias = true;
 };
 
+class GroupNorm;
+
+/// What a convolution does on the way: y = conv(activation(norm(x))) + addition + residual. Each may be missing.
+struct Conv2dExtras {
+  const GroupNorm* norm = nullptr;
+  ActivationFunction activation = nullptr;
+  at::Tensor addition;  // [batch, out], to each pixel
+  at::Tensor residual;  // as the result
+};
+
 /// Two-dimensional convolution.  x [batch, in, height, width] → [batch, out, …]. A weight of another type than x is
-/// converted at each use.
+/// converted at each use. On the fast path results lie in channels-last memory.
 class Conv2d : public Module {
  public:
   Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, Conv2dOptions options = {});
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, const Conv2dExtras& extras = {}) const;
   at::Tensor weight;  // [out, in, kernel, kernel]
   at::Tensor bias;    // [out], or undefined
   std::optional<LowRank> low_rank;
@@ -45,6 +67,8 @@ class Conv2d : public Module {
 
  private:
   at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
+  /// Undefined where no kernel of limn's is made for this convolution or would pay.
+  at::Tensor fast(const at::Tensor& x, const Conv2dExtras& extras) const;
   Conv2dOptions options_;
 };
 
@@ -53,6 +77,8 @@ class GroupNorm : public Module {
  public:
   GroupNorm(int64_t groups, int64_t channels, double eps);
   at::Tensor forward(const at::Tensor& x) const;
+  int64_t groups() const { return groups_; }
+  double eps() const { return eps_; }
   at::Tensor weight, bias;  // [channels]
 
  private:
@@ -78,15 +104,6 @@ class Embedding : public Module {
   at::Tensor forward(const at::Tensor& ids) const;
   at::Tensor weight;  // [rows, features]
 };
-
-/// An activation by the name configs use; one table, activations().
-using ActivationFunction = at::Tensor (*)(const at::Tensor&);
-struct Activation {
-  std::string_view name;
-  ActivationFunction apply;
-};
-/// @throws Error{Unsupported} at `where` that lists the known names
-ActivationFunction find_activation(std::string_view name, const std::string& where);
 
 /// Softmax(QKᵀ/√d)V per head (Vaswani et al. 2017, eq. 1).
 /// @param q       [batch, tokens, heads * d]

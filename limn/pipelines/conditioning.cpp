@@ -2,8 +2,6 @@
 #include "limn/pipelines/conditioning.h"
 
 #include <algorithm>
-#include <functional>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -60,32 +58,40 @@ std::vector<Encoder> encoders_of(const models::Model& model, int64_t clip_skip) 
   return out;
 }
 
-/// A text and, for the last encoder, another one, through all encoders.
-Conditioning encode(const models::Model& model, const Prompts& p, const std::string& text,
-                    const std::string& text_2, const std::string& field, int64_t clip_skip,
-                    std::vector<std::string>& warnings) {
+/// Texts of one schedule and, for the last encoder, another one, through all encoders.
+std::vector<Conditioning> encode(const models::Model& model, const Prompts& p,
+                                 const std::vector<std::string>& texts, const std::string& text_2,
+                                 const std::string& field, int64_t clip_skip,
+                                 std::vector<std::string>& warnings) {
   const auto encoders = encoders_of(model, clip_skip);
-  std::vector<at::Tensor> states;
-  Conditioning out;
+  std::vector<std::vector<at::Tensor>> states(texts.size());
+  std::vector<Conditioning> out(texts.size());
   for (size_t i = 0; i < encoders.size(); ++i) {
-    const bool second = i > 0 && !text_2.empty() && text_2 != text;
-    const std::string& own =
-        second || (encoders.size() == 1 && model.is_xl() && !text_2.empty()) ? text_2 : text;
-    std::vector<std::string> said_already;
-    text::TextEncoding made;
-    if (p.syntax == text::PromptSyntax::Plain)
-      made = encoders[i].run(ids_of(encoders[i].tokenizer, own, second ? field + "_2" : field,
-                                    i > 0 && !second ? said_already : warnings),
-                             {});
-    else
+    const bool reads_second = !text_2.empty() && (i > 0 || (encoders.size() == 1 && model.is_xl()));
+    const std::vector<std::string> own =
+        reads_second ? std::vector<std::string>(texts.size(), text_2) : texts;
+    std::vector<text::TextEncoding> made;
+    if (p.syntax != text::PromptSyntax::Plain)
       made = encode_weighted(own, p.syntax, p.emphasis, encoders[i].tokenizer, encoders[i].run);
-    states.push_back(made.hidden_states);
-    if (made.text_embeds.defined()) out.text_embeds = made.text_embeds;
+    else
+      for (size_t k = 0; k < own.size(); ++k) {
+        const bool second = i > 0 && own[k] != texts[k];
+        std::vector<std::string> said_already;
+        made.push_back(encoders[i].run(ids_of(encoders[i].tokenizer, own[k], second ? field + "_2" : field,
+                                              i > 0 && !second ? said_already : warnings),
+                                       {}));
+      }
+    for (size_t k = 0; k < made.size(); ++k) {
+      states[k].push_back(made[k].hidden_states);
+      if (made[k].text_embeds.defined()) out[k].text_embeds = made[k].text_embeds;
+    }
   }
-  int64_t tokens = states.front().size(1);
-  for (const at::Tensor& state : states) tokens = std::min(tokens, state.size(1));
-  for (at::Tensor& state : states) state = state.slice(1, 0, tokens);
-  out.hidden_states = states.size() == 1 ? states.front() : at::cat(states, -1);
+  for (size_t k = 0; k < out.size(); ++k) {
+    int64_t tokens = states[k].front().size(1);
+    for (const at::Tensor& state : states[k]) tokens = std::min(tokens, state.size(1));
+    for (at::Tensor& state : states[k]) state = state.slice(1, 0, tokens);
+    out[k].hidden_states = states[k].size() == 1 ? states[k].front() : at::cat(states[k], -1);
+  }
   return out;
 }
 
@@ -135,57 +141,44 @@ void check_time_ids(const models::Model& model, const Conditioning& of) {
                 "requires_aesthetics_score in model_index.json may be wrong");
 }
 
-/// The text that holds at a model call.
-const std::string& text_at(const std::vector<text::ScheduledText>& schedule, int64_t call) {
-  for (const text::ScheduledText& entry : schedule)
-    if (call <= entry.until) return entry.text;
-  return schedule.back().text;
-}
+/// A prompt that changes over the steps, encoded.
+struct EncodedSchedule {
+  std::vector<text::ScheduledText> schedule;
+  std::vector<Conditioning> conditions;  // as many
 
-/// Texts that were encoded already, by what they say.
-class Encodings {
- public:
-  Encodings(const models::Model& model, const Prompts& prompts, std::vector<std::string>& warnings)
-      : model_(model), prompts_(prompts), warnings_(warnings) {}
-
-  /// As many tokens as `tokens`, the rest as the empty prompt has them: Compel.
-  void pad(Conditioning& condition, int64_t tokens) {
-    while (condition.hidden_states.size(1) < tokens)
-      condition.hidden_states = at::cat({condition.hidden_states, positive("").hidden_states}, 1);
+  /// What holds at a model call.
+  const Conditioning& at(int64_t call) const {
+    for (size_t i = 0; i < schedule.size(); ++i)
+      if (call <= schedule[i].until) return conditions[i];
+    return conditions.back();
   }
-
-  const Conditioning& positive(const std::string& text) {
-    return get("+" + text, [&] {
-      return encode(model_, prompts_, text, prompts_.prompt_2, "prompt", prompts_.clip_skip, warnings_);
-    });
-  }
-
-  const Conditioning& negative(const std::string& text, const Conditioning& like) {
-    const bool zeros = model_.is_xl() && text.empty() &&
-                       (prompts_.zeros_empty_negative ||
-                        (!prompts_.negative_prompt && model_.checkpoint.force_zeros_for_empty_prompt));
-    return get("-" + text, [&] {
-      if (zeros)
-        return Conditioning{at::zeros_like(like.hidden_states), at::zeros_like(like.text_embeds), {}};
-      // diffusers skips no layer here
-      return encode(model_, prompts_, text, prompts_.negative_prompt_2, "negative_prompt",
-                    prompts_.skips_negative ? prompts_.clip_skip : 0, warnings_);
-    });
-  }
-
- private:
-  template <typename Make>
-  const Conditioning& get(const std::string& key, Make make) {
-    const auto found = known_.find(key);
-    return found != known_.end() ? found->second : known_.emplace(key, make()).first->second;
-  }
-  const models::Model& model_;
-  const Prompts& prompts_;
-  std::vector<std::string>& warnings_;
-  std::map<std::string, Conditioning> known_;
 };
 
+std::vector<std::string> texts_of(const std::vector<text::ScheduledText>& schedule) {
+  std::vector<std::string> out;
+  for (const text::ScheduledText& entry : schedule) out.push_back(entry.text);
+  return out;
+}
+
+/// As many tokens as `tokens`, the rest as the empty prompt has them: Compel.
+void pad(Conditioning& condition, const at::Tensor& empty, int64_t tokens) {
+  while (condition.hidden_states.size(1) < tokens)
+    condition.hidden_states = at::cat({condition.hidden_states, empty}, 1);
+}
+
+/// Whether the negative prompt is zeros.
+bool zeros_negative(const models::Model& model, const Prompts& p) {
+  if (!model.is_xl() || !p.negative_prompt.value_or("").empty()) return false;
+  const bool model_says = !p.negative_prompt && model.checkpoint.force_zeros_for_empty_prompt;
+  return p.empty_negative == EmptyNegative::Zeros ||
+         (p.empty_negative == EmptyNegative::AsTheModelSays && model_says);
+}
+
 }  // namespace
+
+bool is_composed(const Prompts& prompts) {
+  return prompts.syntax == text::PromptSyntax::A1111 && text::split_a1111_and(prompts.prompt).size() > 1;
+}
 
 std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Prompts& p,
                                            const MicroConditioning& sizes, int64_t width, int64_t height,
@@ -195,7 +188,6 @@ std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Pro
   std::vector<text::WeightedText> parts{{p.prompt, 1}};
   if (composes) parts = text::split_a1111_and(p.prompt);
   const std::string negative = p.negative_prompt.value_or("");
-  Encodings encodings(model, p, warnings);
   std::set<int64_t> ends;
   const auto schedule_of = [&](const std::string& text) {
     text::ScheduleRules rules{.steps = steps.steps, .old_rules = p.old_editing};
@@ -205,27 +197,40 @@ std::vector<EncodedPrompts> encode_prompts(const models::Model& model, const Pro
     for (const text::ScheduledText& entry : schedule) ends.insert(entry.until);
     return schedule;
   };
-  std::vector<std::vector<text::ScheduledText>> schedules;
-  for (const text::WeightedText& part : parts) schedules.push_back(schedule_of(part.text));
-  const auto negatives = schedule_of(negative);
+  std::vector<EncodedSchedule> positives;
+  for (const text::WeightedText& part : parts) {
+    const auto schedule = schedule_of(part.text);
+    positives.push_back(
+        {schedule, encode(model, p, texts_of(schedule), p.prompt_2, "prompt", p.clip_skip, warnings)});
+  }
+  const bool zeros = zeros_negative(model, p);
+  EncodedSchedule negatives{schedule_of(negative), {}};
+  if (guided && !zeros)  // diffusers skips no layer here
+    negatives.conditions = encode(model, p, texts_of(negatives.schedule), p.negative_prompt_2,
+                                  "negative_prompt", p.skips_negative ? p.clip_skip : 0, warnings);
 
   std::vector<EncodedPrompts> out;
   for (const int64_t end : ends) {
     EncodedPrompts& now = out.emplace_back();
     now.until = end;
-    for (size_t i = 0; i < parts.size(); ++i)
-      now.positive.push_back({encodings.positive(text_at(schedules[i], end)), parts[i].weight});
-    if (guided) now.negative = encodings.negative(text_at(negatives, end), now.positive.front().condition);
+    for (size_t i = 0; i < parts.size(); ++i) now.positive.push_back({positives[i].at(end), parts[i].weight});
+    const Conditioning& first = now.positive.front().condition;
+    if (guided)
+      now.negative =
+          zeros ? Conditioning{at::zeros_like(first.hidden_states), at::zeros_like(first.text_embeds), {}}
+                : negatives.at(end);
     if (!model.is_xl()) continue;
     add_time_ids(model, sizes, width, height, now);
-    check_time_ids(model, now.positive.front().condition);
+    check_time_ids(model, first);
   }
   out.back().until = INT64_MAX;
   if (p.syntax == text::PromptSyntax::Compel && guided) {
     EncodedPrompts& all = out.back();
+    const at::Tensor empty =
+        encode(model, p, {""}, p.prompt_2, "prompt", p.clip_skip, warnings).front().hidden_states;
     Conditioning& positive = all.positive.front().condition;
-    encodings.pad(positive, all.negative->hidden_states.size(1));
-    encodings.pad(*all.negative, positive.hidden_states.size(1));
+    pad(positive, empty, all.negative->hidden_states.size(1));
+    pad(*all.negative, empty, positive.hidden_states.size(1));
   }
   return out;
 }

@@ -17,17 +17,24 @@ struct Conditioning {
   at::Tensor time_ids;       // [1, 6] or, for its refiner, [1, 5]; else undefined
 };
 
+/// What no negative prompt, or an empty one, is for XL models.
+enum class EmptyNegative {
+  AsTheModelSays,  // diffusers: an absent one is zeros where the model's folder says so
+  Zeros,           // A1111
+  Encoded,         // ComfyUI: what the encoders make of no words
+};
+
 /// What is drawn and what is not.
 struct Prompts {
   std::string prompt;
   std::optional<std::string> negative_prompt;  // absent is not the same as empty: see encode_prompts
   std::string prompt_2, negative_prompt_2;     // for text_encoder_2 alone; empty: the same as for the first
-  int64_t clip_skip = 0;                       // as diffusers counts: 0 uses all layers (XL: all but one)
+  int64_t clip_skip = 0;  // as diffusers counts: 0 uses all layers (XL: all but one, and -1 all)
   text::PromptSyntax syntax = text::PromptSyntax::Plain;
   bool old_editing = false;  // A1111's prompt editing as before 1.6.0
   text::Emphasis emphasis = text::Emphasis::Original;
-  bool skips_negative = false;        // clip_skip holds for the negative prompt, too (A1111, ComfyUI)
-  bool zeros_empty_negative = false;  // XL: an empty negative prompt is zeros, not only an absent one (A1111)
+  bool skips_negative = false;  // clip_skip holds for the negative prompt, too (A1111, ComfyUI)
+  EmptyNegative empty_negative = EmptyNegative::AsTheModelSays;
 };
 
 /// Sizes that Stable Diffusion XL is told (Podell et al. 2023, §2.2), pixels. What is absent is the picture's own size.
@@ -58,6 +65,9 @@ struct PromptSteps {
   int64_t steps;
   std::optional<int64_t> first_pass_steps = {};  // of a pass before this one, whose numbers these follow
 };
+
+/// Whether the prompt is one of several composed with A1111's AND: then the negative prompt counts at any guidance.
+bool is_composed(const Prompts& prompts);
 
 /// Texts and sizes as diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline encode them. An absent negative
 /// prompt of an XL model is zeros where its folder says force_zeros_for_empty_prompt.

@@ -27,12 +27,28 @@ at::Tensor decode(const models::Autoencoder& vae, const at::Tensor& latents) {
   return vae.decode(vae.unscale(latents.to(vae.parameters_options()))).to(at::kCPU, at::kFloat);
 }
 
+/// A map with `length` more at both ends of a dimension: what is at the opposite end.
+at::Tensor continued(const at::Tensor& map, int64_t dimension, int64_t length) {
+  if (length == 0) return map;
+  const int64_t side = map.size(dimension);
+  return at::cat({map.narrow(dimension, side - length, length), map, map.narrow(dimension, 0, length)},
+                 dimension);
+}
+
 }  // namespace
 
 at::Tensor decode_latents(const models::Autoencoder& vae, const at::Tensor& latents, const Tiling& tiling,
                           std::stop_token stop) {
   const int64_t height = latents.size(2), width = latents.size(3), factor = vae.factor();
   if (std::max(height, width) <= tiling.largest_untiled) return decode(vae, latents);
+  if (tiling.wraps_x || tiling.wraps_y) {
+    const int64_t x = tiling.wraps_x ? std::min(tiling.overlap, width) : 0,
+                  y = tiling.wraps_y ? std::min(tiling.overlap, height) : 0;
+    Tiling plain = tiling;
+    plain.wraps_x = plain.wraps_y = false;
+    const at::Tensor large = decode_latents(vae, continued(continued(latents, 2, y), 3, x), plain, stop);
+    return large.narrow(2, y * factor, height * factor).narrow(3, x * factor, width * factor);
+  }
 
   at::Tensor sum = at::zeros({1, kRgb, height * factor, width * factor});
   at::Tensor weights = at::zeros({1, 1, height * factor, width * factor});

@@ -12,7 +12,8 @@ namespace limn::pipelines {
 struct Tiling {
   int64_t largest_untiled = 128;  // larger pictures are tiled
   int64_t tile = 96;
-  int64_t overlap = 24;  // neighbours are blended linearly over it
+  int64_t overlap = 24;                   // neighbours are blended linearly over it
+  bool wraps_x = false, wraps_y = false;  // opposite edges are neighbours: seamless pictures
 };
 
 /// Decodes one picture's latents to pixels.

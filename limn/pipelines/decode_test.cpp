@@ -46,8 +46,27 @@ TEST(DecodeLatents, IsExactWhereOneTileIsEnough) {
   const at::Tensor latents = embedded().vae->scale(embedded().vae->encode(picture(128)).mean);
   const at::Tensor whole = decode_latents(*embedded().vae, latents, {}, {});
   const at::Tensor one_tile =
-      decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 16}, {});
+      decode_latents(*embedded().vae, latents, {.largest_untiled = 8, .tile = 16, .overlap = 4}, {});
   EXPECT_TRUE(whole.allclose(one_tile, 1e-5, 1e-5));
+}
+
+TEST(DecodeLatents, MakesOppositeEdgesNeighboursWhereTheyAre) {
+  const c10::InferenceMode inference;
+  const at::Tensor latents = embedded().vae->scale(embedded().vae->encode(picture(256)).mean);
+  const Tiling tiling{.largest_untiled = 8, .tile = 16, .overlap = 8, .wraps_x = true};
+  const at::Tensor made = decode_latents(*embedded().vae, latents, tiling, {});
+  ASSERT_EQ(made.size(3), 256);
+  // Turned by a half of its width it is the same picture, the old edges now in its middle: no seam was at them.
+  const at::Tensor turned = decode_latents(*embedded().vae, latents.roll(16, 3), tiling, {}).roll(-128, 3);
+  const auto jump = [](const at::Tensor& x) {
+    return (x.select(3, 0) - x.select(3, 255)).abs().mean().item<double>();
+  };
+  Tiling plain = tiling;
+  plain.wraps_x = false;
+  const double seam = std::abs(jump(made) - jump(turned)),
+               without = std::abs(jump(decode_latents(*embedded().vae, latents, plain, {})) - jump(turned));
+  EXPECT_LT(seam, without);
+  EXPECT_LT((made - turned).abs().mean().item<double>(), 6.0 / 127.5);
 }
 
 TEST(DecodeLatents, StopsBetweenTiles) {

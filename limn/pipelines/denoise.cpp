@@ -60,11 +60,14 @@ at::Tensor denoise(at::Tensor latents, const DenoiseArgs& args) {
 
     const at::Tensor seen = args.before_model ? args.before_model(latents, i) : latents;
     const at::Tensor input = args.scheduler.scale_model_input(seen, i);
-    const double progress = static_cast<double>(i) / static_cast<double>(timesteps.size());
-    const size_t step = i - args.first_step + args.steps_before;
-    Prediction output = args.denoiser.predict(input, seen, timesteps[i], progress, step);
+    const Mixture mixture = mixture_at(args.scheduler, i);
+    Prediction output =
+        args.denoiser.predict(input, seen,
+                              {.timestep = timesteps[i],
+                               .sigma = mixture.noise / mixture.signal,
+                               .progress = static_cast<double>(i) / static_cast<double>(timesteps.size()),
+                               .step = i - args.first_step + args.steps_before});
     if (args.change_denoised) {
-      const Mixture mixture = mixture_at(args.scheduler, i);
       const at::Tensor denoised =
           args.change_denoised(mixture.denoised(output.guided, seen, args.prediction));
       output.guided = mixture.output(denoised, latents, args.prediction);

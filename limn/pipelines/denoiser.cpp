@@ -60,11 +60,6 @@ double NoiseLevels::alpha_bar(double timestep) const {
   return alphas_cumprod[static_cast<size_t>(std::clamp(std::round(timestep), 0.0, last))];
 }
 
-double NoiseLevels::sigma(double timestep) const {
-  const double alpha = alpha_bar(timestep);
-  return std::sqrt((1 - alpha) / alpha);
-}
-
 /// Which of the methods a step uses.
 struct GuidedDenoiser::Plan {
   bool guided = false, attends_to_itself = false;
@@ -78,29 +73,29 @@ GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, std::ve
   LIMN_CHECK(!branches_.empty() && !branches_.front().positive.empty(), "a denoiser needs a prompt");
 }
 
-GuidedDenoiser::Plan GuidedDenoiser::plan_of(double timestep, double progress, size_t step) const {
+GuidedDenoiser::Plan GuidedDenoiser::plan_of(const Moment& moment) const {
   Plan plan;
-  plan.guided = branches_.front().negative && progress >= guidance_.start && progress <= guidance_.end;
-  if (plan.guided && guidance_.skip_below_sigma > 0 && step % 2 == 1 &&
-      levels_.sigma(timestep) < guidance_.skip_below_sigma)
-    plan.guided = false;
+  plan.guided =
+      branches_.front().negative && moment.progress >= guidance_.start && moment.progress <= guidance_.end;
+  if (plan.guided && moment.step % 2 == 1 && moment.sigma < guidance_.skip_below_sigma) plan.guided = false;
   plan.pag_scale = guidance_.pag_scale;
   if (guidance_.pag_adaptive_scale > 0)
-    plan.pag_scale =
-        std::max(guidance_.pag_scale - guidance_.pag_adaptive_scale * (kTrainTimesteps - timestep), 0.0);
+    plan.pag_scale = std::max(
+        guidance_.pag_scale - guidance_.pag_adaptive_scale * (kTrainTimesteps - moment.timestep), 0.0);
   plan.attends_to_itself = guidance_.sag_scale > 0;
   return plan;
 }
 
-Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                                   double progress, size_t step) const {
-  const Plan plan = plan_of(timestep, progress, step);
+Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& latents,
+                                   const Moment& moment) const {
+  const Plan plan = plan_of(moment);
   const bool fits = tiling_.tile <= 0 || std::max(input.size(2), input.size(3)) <= tiling_.tile;
-  const auto holds = std::ranges::find_if(
-      branches_, [&](const Branches& branches) { return static_cast<int64_t>(step) <= branches.until; });
+  const auto holds = std::ranges::find_if(branches_, [&](const Branches& branches) {
+    return static_cast<int64_t>(moment.step) <= branches.until;
+  });
   const Branches& branches = holds == branches_.end() ? branches_.back() : *holds;
-  return fits ? predict_whole(input, latents, timestep, plan, branches)
-              : predict_tiled(input, latents, timestep, plan, branches);
+  return fits ? predict_whole(input, latents, moment.timestep, plan, branches)
+              : predict_tiled(input, latents, moment.timestep, plan, branches);
 }
 
 Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
@@ -200,6 +195,9 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
     for (size_t i = 0; i < branches.positive.size(); ++i)
       out.guided =
           out.guided + guidance_.scale * branches.positive[i].weight * (made[first_positive + i] - base);
+  } else if (branches.positive.size() > 1) {  // A1111: the first in the place of the negative prompt
+    for (size_t i = 0; i < branches.positive.size(); ++i)
+      out.guided = out.guided + branches.positive[i].weight * (made[first_positive + i] - conditional);
   }
   if (plan.pag_scale > 0) out.guided = out.guided + plan.pag_scale * (conditional - made[perturbed]);
   if (plan.attends_to_itself) {

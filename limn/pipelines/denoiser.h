@@ -44,7 +44,14 @@ struct NoiseLevels {
   std::vector<float> alphas_cumprod;
   schedulers::Prediction prediction = schedulers::Prediction::Epsilon;
   double alpha_bar(double timestep) const;
-  double sigma(double timestep) const;
+};
+
+/// Where in a run the model is called.
+struct Moment {
+  double timestep;
+  double sigma;     // noise over signal of the latents
+  double progress;  // share of the run that is done, 0 to 1
+  size_t step;      // 0-based model call: for what happens every other time, and which branches hold
 };
 
 /// The U-Net with everything that guides it, as one function of latents and time. One thread at a time.
@@ -54,15 +61,12 @@ class GuidedDenoiser {
   GuidedDenoiser(const models::UNet2DConditionModel& unet, std::vector<Branches> branches,
                  const Guidance& guidance, const NoiseLevels& levels, const TiledDiffusion& tiling = {});
 
-  /// @param input     what the scheduler made of `latents` for the model, float32 [batch, channels, h, w]
-  /// @param progress  share of the run that is done, 0 to 1
-  /// @param step      0-based model call: for what happens every other time, and which branches hold
-  Prediction predict(const at::Tensor& input, const at::Tensor& latents, double timestep, double progress,
-                     size_t step) const;
+  /// @param input  what the scheduler made of `latents` for the model, float32 [batch, channels, h, w]
+  Prediction predict(const at::Tensor& input, const at::Tensor& latents, const Moment& moment) const;
 
  private:
   struct Plan;
-  Plan plan_of(double timestep, double progress, size_t step) const;
+  Plan plan_of(const Moment& moment) const;
   Prediction predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
                            const Plan& plan, const Branches& branches) const;
   Prediction predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,

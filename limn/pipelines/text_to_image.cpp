@@ -8,6 +8,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_upsample_bicubic2d_aa.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/upsample_bilinear2d.h>
 #include <ATen/ops/upsample_nearest2d.h>
 #include <ATen/ops/where.h>
@@ -161,6 +162,18 @@ at::Tensor unit_noise(const Job& job) {
                                    job.latent_shape());
 }
 
+/// diffusers repaints from noise alone where nothing is to be kept of what was there.
+bool forgets_picture(const Job& job) {
+  return job.args.inpainting && job.args.strength == 1.0 && job.args.start_rule == StartRule::Diffusers;
+}
+
+/// The noise of a run from none, over what add_noise takes at the first step.
+double first_noise(const Job& job) {
+  const at::Tensor one = at::ones({1});
+  return job.scheduler.init_noise_sigma() /
+         job.scheduler.add_noise(at::zeros_like(one), one, 0).item<double>();
+}
+
 Start start_of(const Job& job) {
   const GenerateArgs& args = job.args;
   Start out;
@@ -170,18 +183,21 @@ Start start_of(const Job& job) {
       out.latents = args.start_latents;
       return out;
     }
-  } else if (args.init_image && !job.edits() && !(job.inpaints_with_channels() && args.strength == 1.0)) {
+  } else if (args.init_image && !job.edits() && !(forgets_picture(job) && job.inpaints_with_channels())) {
     out.original = drawn_latents(job, pixels_of(job, *args.init_image));  // each generator's first draw
   }
   out.noise = unit_noise(job);
-  if (!out.original.defined() || (args.inpainting && args.strength == 1.0)) {
+  if (!out.original.defined() || forgets_picture(job)) {
     out.latents = out.noise * job.scheduler.init_noise_sigma();
     return out;
   }
   at::Tensor clean = out.original;
   if (args.inpainting)
     clean = with_content(job, out, to_latent_size(job, cut_at_half(mask_values(args.inpainting->mask))));
-  out.latents = job.scheduler.add_noise(clean, out.noise, job.first_step);
+  // ComfyUI's whole schedules begin with as much noise as those without a picture.
+  const bool begins = args.start_rule == StartRule::ComfyUi && job.first_step == 0;
+  out.latents =
+      job.scheduler.add_noise(clean, begins ? out.noise * first_noise(job) : out.noise, job.first_step);
   return out;
 }
 
@@ -245,8 +261,11 @@ void blend_denoised(const Job& job, const Start& start, DenoiseArgs& run) {
 std::vector<Branches> branches_of(const Job& job, const std::vector<EncodedPrompts>& prompts) {
   at::Tensor channels;
   if (job.inpaints_with_channels()) channels = inpainting_channels(job);
-  if (job.edits())  // Brooks et al. 2023: the picture's mean latents, not scaled
-    channels = job.model.vae->encode(pixels_of(job, *job.args.init_image)).mean.to(at::kCPU, at::kFloat);
+  if (job.edits()) {
+    const at::Tensor mean = job.model.vae->encode(pixels_of(job, *job.args.init_image)).mean;
+    channels =
+        (job.model.edits_in_latent_scale() ? job.model.vae->scale(mean) : mean).to(at::kCPU, at::kFloat);
+  }
   std::vector<Branches> out;
   for (const EncodedPrompts& entry : prompts) {
     Branches& branches = out.emplace_back();
@@ -297,16 +316,19 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                            const GenerateArgs& args) {
   Generated out;
   Stopwatch watch;
-  Job job{model, scheduler, args, schedulers::NoiseSource::seeded(args.seeds, args.noise.generator)};
+  Job job{model, scheduler, args,
+          schedulers::NoiseSource::seeded(args.seeds, args.noise.generator, args.noise.part)};
   check_inputs(job);
   find_steps(job);
 
   // A U-Net that is told the guidance scale needs no second half.
-  const bool guided = args.guidance.is_on() && !model.unet->config().time_cond_proj_dim;
+  const bool guided =
+      (args.guidance.is_on() || scheduler.reads_unconditional() || is_composed(args.prompts)) &&
+      !model.unet->config().time_cond_proj_dim;
+  const int64_t steps = args.last_steps.value_or(args.num_inference_steps);  // that were asked for
   const auto prompts = encode_prompts(
       model, args.prompts, args.sizes, args.width, args.height, guided,
-      {.steps = args.num_inference_steps * scheduler.order(), .first_pass_steps = args.first_pass_steps},
-      out.warnings);
+      {.steps = steps * scheduler.order(), .first_pass_steps = args.first_pass_steps}, out.warnings);
   if (!guided && args.prompts.negative_prompt && !args.prompts.negative_prompt->empty())
     out.warnings.push_back(args.guidance.is_on()
                                ? "negative_prompt: has no effect on a latent consistency model"

@@ -49,11 +49,12 @@ struct Inpainting {
 struct NoiseRules {
   schedulers::NoiseGenerator generator = schedulers::NoiseGenerator::Cpu;
   schedulers::NoiseVariation variation;
-  uint64_t seed_delta = 0;  // added to the seeds for the sampler's own noise (A1111's "ENSD")
+  schedulers::PartOfBatch part;  // of what one generator draws for
+  uint64_t seed_delta = 0;       // added to the seeds for the sampler's own noise (A1111's "ENSD")
 };
 
 /// How strength becomes a step to start at.
-enum class StartRule { Diffusers, A1111 };
+enum class StartRule { Diffusers, A1111, ComfyUi };
 
 /// What is drawn: one prompt, one picture a seed, all in one batch.
 struct GenerateArgs {
@@ -76,7 +77,7 @@ struct GenerateArgs {
   NoiseRules noise;
   StartRule start_rule = StartRule::Diffusers;
   bool encodes_mean = false;  // a picture's latents are the encoder's mean, not drawn
-  NoiseLevels levels;         // of the checkpoint; for self-attention guidance and skip_below_sigma
+  NoiseLevels levels;         // of the checkpoint; for self-attention guidance
   TiledDiffusion tiling;
   std::stop_token stop;
   std::function<void(const Step&)> on_step;

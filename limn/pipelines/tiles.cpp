@@ -7,14 +7,16 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/minimum.h>
 
+#include "limn/base/error.h"
+
 namespace limn::pipelines {
 namespace {
 
 /// Where windows start along a side: evenly spread, the last one ending at the edge.
 std::vector<int64_t> starts_of(int64_t side, int64_t tile, int64_t overlap) {
   if (side <= tile) return {0};
-  const int64_t step = std::max<int64_t>(tile - overlap, 1);
-  const int64_t count = (side - overlap + step - 1) / step;
+  const int64_t step = tile - overlap;
+  const int64_t count = (side - overlap + step - 1) / step;  // 2 or more: the side is longer than a tile
   std::vector<int64_t> starts;
   for (int64_t i = 0; i < count; ++i) starts.push_back(i * (side - tile) / (count - 1));
   return starts;
@@ -37,6 +39,7 @@ at::Tensor Tile::weights(int64_t overlap) const {
 }
 
 std::vector<Tile> tiles_of(int64_t height, int64_t width, int64_t tile, int64_t overlap) {
+  LIMN_CHECK(tile > 0 && overlap >= 0 && overlap < tile, "tiles that overlap by all of themselves");
   std::vector<Tile> out;
   for (const int64_t y : starts_of(height, tile, overlap))
     for (const int64_t x : starts_of(width, tile, overlap))

@@ -20,6 +20,7 @@ struct Tile {
 };
 
 /// Windows of at most tile × tile that cover a map, evenly spread, neighbours overlapping by `overlap` or more.
+/// @param overlap  less than `tile`
 std::vector<Tile> tiles_of(int64_t height, int64_t width, int64_t tile, int64_t overlap);
 
 }  // namespace limn::pipelines

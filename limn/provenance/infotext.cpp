@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 
 #include "limn/base/error.h"
 #include "limn/base/named_table.h"
 #include "limn/provenance/record.h"
+#include "limn/provenance/upscalers.h"
 
 namespace limn::provenance {
 namespace {
@@ -26,6 +28,36 @@ std::string shortest(double number) {
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, number).ptr;
   return {buffer, end};
+}
+
+/// Whether A1111 has the sampler's share of noise under another name than DDIM's.
+bool is_ancestral(const std::string& scheduler) {
+  return scheduler.find("ancestral") != std::string::npos || scheduler.find("sde") != std::string::npos ||
+         scheduler.starts_with("dpm_");
+}
+
+/// A setting as it was asked for; null where it was not.
+const json::value* asked(const GenerationRecord& record, std::string_view field) {
+  return record.request.if_contains(json::string_view(field.data(), field.size()));
+}
+double asked_number(const GenerationRecord& record, std::string_view field) {
+  const json::value* value = asked(record, field);
+  return value && value->is_number() ? value->to_number<double>() : 0;
+}
+std::string asked_text(const GenerationRecord& record, std::string_view field) {
+  const json::value* value = asked(record, field);
+  return value && value->is_string() ? std::string(value->as_string()) : "";
+}
+
+/// "512x768".
+std::string size_text(int64_t width, int64_t height) {
+  return std::to_string(width) + "x" + std::to_string(height);
+}
+
+/// A first pass' side: as it was asked for, else what the factor leaves of the whole.
+int64_t first_side(const GenerationRecord& record, std::string_view field, int64_t side, double scale) {
+  const auto given = static_cast<int64_t>(asked_number(record, field));
+  return given > 0 ? given : std::lround(static_cast<double>(side) / scale);
 }
 
 /// The last line, field by field; empty values are left out.
@@ -105,20 +137,45 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 }  // namespace
 
 std::string parameters_text(const GenerationRecord& record) {
+  const double hires = std::max(asked_number(record, "hires_scale"), 1.0);
   FieldLine fields;  // in A1111's order
   fields.add("Steps", std::to_string(record.steps));
   fields.add("Sampler", record.a1111_sampler.empty() ? record.scheduler : record.a1111_sampler);
   fields.add("Schedule type", record.a1111_schedule);
   fields.add("CFG scale", shortest(record.guidance_scale));
   fields.add("Seed", std::to_string(record.seed));
-  fields.add("Size", std::to_string(record.width) + "x" + std::to_string(record.height));
+  fields.add("Size", hires > 1 ? size_text(first_side(record, "width", record.width, hires),
+                                           first_side(record, "height", record.height, hires))
+                               : size_text(record.width, record.height));
   fields.add("Model hash", record.model_hash.substr(0, kShortHash));
   fields.add("Model", record.model);
-  if (record.strength) fields.add("Denoising strength", shortest(*record.strength));
+  if (record.variation_seed) {
+    fields.add("Variation seed", std::to_string(*record.variation_seed));
+    fields.add("Variation seed strength", shortest(asked_number(record, "variation_strength")));
+  }
+  if (const json::value* size = asked(record, "seed_resize"); size && size->is_array()) {
+    const json::array& sides = size->get_array();
+    if (sides.size() == 2 && sides[0].is_int64() && sides[1].is_int64())
+      fields.add("Seed resize from", size_text(sides[0].get_int64(), sides[1].get_int64()));
+  }
+  constexpr double kHiresStrength = 0.7;  // the request's default
+  if (record.strength)
+    fields.add("Denoising strength", shortest(*record.strength));
+  else if (hires > 1)
+    fields.add(
+        "Denoising strength",
+        shortest(asked(record, "hires_strength") ? asked_number(record, "hires_strength") : kHiresStrength));
   if (record.clip_skip && *record.clip_skip > 0)
     fields.add("Clip skip", std::to_string(*record.clip_skip + 1));
-  fields.add("RNG", "CPU");
-  if (record.eta) fields.add("Eta DDIM", shortest(*record.eta));
+  if (const json::value* delta = asked(record, "eta_noise_seed_delta")) fields.add("ENSD", to_text(*delta));
+  fields.add("RNG", asked_text(record, "noise") == "philox" ? "NV" : "CPU");
+  if (asked_text(record, "seamless") == "xy") fields.add("Tiling", "True");
+  if (hires > 1) {
+    fields.add("Hires upscale", shortest(hires));
+    if (const json::value* steps = asked(record, "hires_steps")) fields.add("Hires steps", to_text(*steps));
+    fields.add("Hires upscaler", std::string(label_of_upscaler(asked_text(record, "hires_upscaler"))));
+  }
+  if (record.eta) fields.add(is_ancestral(record.scheduler) ? "Eta" : "Eta DDIM", shortest(*record.eta));
   std::string hashes;
   for (const LoraFile& lora : record.loras)
     hashes += (hashes.empty() ? "" : ", ") + lora.file.substr(0, lora.file.rfind('.')) + ": " +

@@ -69,6 +69,7 @@ TEST(ParseInfotext, IsQuickOnLongOddLines) {
 TEST(ParametersText, IsWhatOtherReadersRead) {
   GenerationRecord record = testing::full_record();
   record.loras.clear();
+  record.variation_seed.reset();
   EXPECT_EQ(parameters_text(record), text(cases().at(0), "text"));
 }
 
@@ -114,6 +115,36 @@ TEST(ParametersText, NamesLorasAsA1111Does) {
   EXPECT_EQ(parse_infotext(parameters_text(record)).find("Lora hashes"),
             "ink: eeeeeeeeeeee, b.c: ffffffffffff");
   EXPECT_EQ(record_from_json(to_json(record)), record);
+}
+
+TEST(ParametersText, SaysWhatChangesTheNoiseAndThePasses) {
+  GenerationRecord record = testing::full_record();
+  record.strength.reset();
+  record.width = 768;
+  record.height = 1152;
+  record.request = {{"noise", "philox"},
+                    {"variation_strength", 0.3},
+                    {"seed_resize", {448, 640}},
+                    {"eta_noise_seed_delta", 31337},
+                    {"seamless", "xy"},
+                    {"hires_scale", 1.5},
+                    {"hires_steps", 12},
+                    {"hires_strength", 0.4},
+                    {"hires_upscaler", "latent_bicubic"}};
+  const Infotext info = parse_infotext(parameters_text(record));
+  EXPECT_EQ(info.find("RNG"), "NV");
+  EXPECT_EQ(info.find("Variation seed"), "99");
+  EXPECT_EQ(info.find("Variation seed strength"), "0.3");
+  EXPECT_EQ(info.find("Seed resize from"), "448x640");
+  EXPECT_EQ(info.find("ENSD"), "31337");
+  EXPECT_EQ(info.find("Tiling"), "True");
+  EXPECT_EQ(info.find("Size"), "512x768");  // of the first pass
+  EXPECT_EQ(info.find("Hires upscale"), "1.5");
+  EXPECT_EQ(info.find("Hires steps"), "12");
+  EXPECT_EQ(info.find("Hires upscaler"), "Latent (bicubic)");
+  EXPECT_EQ(info.find("Denoising strength"), "0.4");
+  record.request = {};
+  EXPECT_EQ(parse_infotext(parameters_text(record)).find("RNG"), "CPU");
 }
 
 }  // namespace

@@ -70,7 +70,9 @@ std::optional<Recipe> read_limn(std::span<const TextEntry> texts) {
              .loras = {},
              .unused = {},
              .notes = {}};
-  for (const char* field : {"model", "lora", "compat"}) out.fields.erase(field);
+  // What is found anew, and what the words and the latents no longer need.
+  for (const char* field : {"model", "lora", "compat", "preview_vae", "wildcards", "styles_file", "style"})
+    out.fields.erase(field);
   if (record.request.empty()) {  // written before records held their request
     out.fields = {{"prompt", record.prompt},       {"steps", record.steps},
                   {"scheduler", record.scheduler}, {"guidance_scale", record.guidance_scale},
@@ -83,15 +85,31 @@ std::optional<Recipe> read_limn(std::span<const TextEntry> texts) {
   }
   out.fields["seed"] = record.seed;
   out.fields.erase("count");
+  if (record.variation_seed) out.fields["variation_seed"] = *record.variation_seed;
+  if (record.batch_size && record.batch_index) {
+    out.fields["batch_index"] = *record.batch_index;
+    out.fields["batch_size"] = *record.batch_size;
+  }
   for (const LoraFile& lora : record.loras)
     out.loras.push_back({lora.file.substr(0, lora.file.rfind('.')), lora.weight, lora.sha256});
-  for (const char* field : {"init_image", "mask", "init_latents", "vae", "refiner"})
+  for (const auto& [field, name] : {std::pair("vae", &out.vae), std::pair("refiner", &out.refiner)})
+    if (const json::value* file = out.fields.if_contains(field)) {
+      *name = without_ending(file->is_string() ? std::string(file->get_string()) : "");
+      out.fields.erase(field);
+    }
+  for (const char* field : {"init_image", "mask", "init_latents"})
     if (const json::value* file = out.fields.if_contains(field)) {
       out.notes.push_back(std::string(field) + ": the picture was made with the file " + to_text(*file) +
                           ", which has to be given again");
       out.fields.erase(field);
     }
   return out;
+}
+
+std::string without_ending(const std::string& file) {
+  for (const std::string_view ending : {".safetensors", ".ckpt", ".pt", ".gguf"})
+    if (file.ends_with(ending)) return file.substr(0, file.size() - ending.size());
+  return file;
 }
 
 std::string without_network_tags(const std::string& prompt, Recipe& recipe) {
@@ -120,6 +138,8 @@ json::object to_json(const Recipe& recipe) {
           {"fields", recipe.fields},
           {"model", recipe.model},
           {"model_hash", recipe.model_hash},
+          {"refiner", recipe.refiner},
+          {"vae", recipe.vae},
           {"loras", loras},
           {"unused", unused},
           {"notes", json::array(recipe.notes.begin(), recipe.notes.end())}};

@@ -27,6 +27,7 @@ struct Recipe {
   json::object fields;            // of a request, by name; samplers as the program calls them
   std::string model, model_hash;  // name; SHA-256 or as much of it as is known
   std::string refiner, refiner_hash;
+  std::string vae, vae_hash;  // of its own, where the picture names one
   std::vector<RecipeLora> loras;
   std::vector<std::pair<std::string, std::string>>
       unused;                      // fields that were read and have no place here, as they stand
@@ -45,6 +46,9 @@ std::optional<Recipe> read_invokeai(std::span<const TextEntry> texts);
 
 /// Takes "<lora:name:weight>" and the like out of a prompt; LoRAs go to the recipe, others to its notes.
 std::string without_network_tags(const std::string& prompt, Recipe& recipe);
+
+/// A model file's name without its ending; others as they are ("v1.5" has none).
+std::string without_ending(const std::string& file);
 
 json::object to_json(const Recipe& recipe);
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // AUTOMATIC1111's web UI and what writes like it: Forge, stable-diffusion.cpp.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <set>
+#include <vector>
 
 #include "limn/provenance/recipe.h"
+#include "limn/provenance/upscalers.h"
 
 namespace limn::provenance {
 namespace {
@@ -35,6 +39,7 @@ constexpr FieldRow kFields[] = {
     {"Clip skip", "clip_skip", Integer},
     {"ENSD", "eta_noise_seed_delta", Seed},
     {"Eta DDIM", "eta", Number},
+    {"Eta", "eta", Number},
     {"Mask blur", "mask_blur", Number},
     {"Masked area padding", "mask_padding", Integer},
     {"Hires upscale", "hires_scale", Number},
@@ -55,6 +60,9 @@ constexpr std::string_view kHandled[] = {"Size",
                                          "Tiling",
                                          "Emphasis",
                                          "Hires upscaler",
+                                         "Hires resize",
+                                         "VAE",
+                                         "VAE hash",
                                          "Lora hashes",
                                          "Version",
                                          "Masked content",
@@ -64,14 +72,6 @@ constexpr std::string_view kHandled[] = {"Size",
                                          "Old prompt editing timelines",
                                          "Downcast alphas_cumprod",
                                          "Noise Schedule"};
-struct Choice {
-  std::string_view label, name;
-};
-constexpr Choice kUpscalers[] = {{"Latent", "latent"},
-                                 {"Latent (antialiased)", "latent_antialiased"},
-                                 {"Latent (bicubic)", "latent_bicubic"},
-                                 {"Latent (nearest)", "latent_nearest"},
-                                 {"Lanczos", "lanczos"}};
 constexpr Choice kEmphases[] = {
     {"Original", "original"}, {"No norm", "no_norm"}, {"Ignore", "ignore"}, {"None", "none"}};
 constexpr Choice kContents[] = {
@@ -130,6 +130,23 @@ void put_size(const Infotext& info, Recipe& out) {
     out.notes.push_back("Seed resize from: '" + std::string(from) + "' is no size");
 }
 
+/// A second pass whose size is given and not its factor; 0 is the side that follows from the other.
+void put_hires_resize(const Infotext& info, Recipe& out) {
+  const std::string_view text = info.find("Hires resize");
+  const size_t x = text.find('x');
+  const auto first = size_of(info.find("Size"));
+  if (x == std::string_view::npos || !first || out.fields.contains("hires_scale")) return;
+  const double across = number_of<double>(text.substr(0, x)).value_or(0) / static_cast<double>(first->first),
+               down = number_of<double>(text.substr(x + 1)).value_or(0) / static_cast<double>(first->second);
+  const double scale = across > 0 ? across : down;
+  if (!(scale > 0)) return;
+  out.fields["hires_scale"] = scale;
+  if (down > 0 && std::abs(across - down) > 1e-9)
+    out.notes.push_back(
+        "Hires resize: " + std::string(text) +
+        " has other proportions than the first pass, and was cut; limn keeps the proportions");
+}
+
 /// Where its random numbers came from: its default is the GPU's, and no field says so.
 void put_noise(const Infotext& info, Recipe& out) {
   const std::string_view rng = info.find("RNG");
@@ -171,40 +188,50 @@ void put_lora_hashes(const Infotext& info, Recipe& out) {
   }
 }
 
-/// 1.7.0 as 10700; 0 for what is no version.
-int64_t version_number(std::string_view text) {
+/// "v1.7.0-225-gabcdef" as 1, 7, 0, 225: the last counts commits after the tag. Empty for what is no version. Forge's
+/// "f2.0.1v1.10.1" holds A1111's behind its own.
+std::vector<int64_t> version_of(std::string_view text) {
+  if (text.starts_with('f')) text.remove_prefix(std::min(text.find('v'), text.size()));
   if (text.starts_with('v')) text.remove_prefix(1);
-  int64_t out = 0;
-  for (int part = 0; part < 3; ++part) {
+  std::vector<int64_t> out;
+  for (const char separator : {'.', '.', '-', '\0'}) {
     int64_t value = 0;
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code != std::errc() || value > 99) return 0;
-    out = out * 100 + value;
+    if (code != std::errc()) break;
+    out.push_back(value);
     text.remove_prefix(static_cast<size_t>(end - text.data()));
-    if (part < 2) {
-      if (!text.starts_with('.')) return 0;
-      text.remove_prefix(1);
-    }
+    if (!text.starts_with(separator)) break;
+    text.remove_prefix(1);
   }
-  return out;
+  return out.size() < 3 ? std::vector<int64_t>() : out;
 }
+
+/// Samplers whose schedule was uniform where their name says no other, before 1.9.0 gave each a schedule of its own.
+constexpr std::string_view kOnceUniform[] = {
+    "DPM2",      "DPM2 a",       "DPM++ 2S a",        "DPM++ 2M",
+    "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE"};
 
 /// What changed between A1111's versions, as its own table of them has it.
 void put_versions(const Infotext& info, Recipe& out) {
-  const int64_t version = version_number(out.version);
-  const bool dated = out.program == "a1111" && version != 0;
+  const std::vector<int64_t> version = version_of(out.version);
+  const auto before = [&](std::vector<int64_t> other) { return !version.empty() && version < other; };
   const std::string_view sampler = info.find("Sampler");
+  // Texts without a version are of the time before there was one, or of programs that write as then.
+  const bool of_old = out.program == "a1111" && out.version.empty();
+  if ((of_old || before({1, 9, 0})) && info.find("Schedule type").empty() &&
+      std::ranges::find(kOnceUniform, sampler) != std::end(kOnceUniform))
+    out.fields["schedule"] = "Uniform";
   if (info.find("Old prompt editing timelines") == "True" ||
-      (dated && version < 10600 && info.prompt.find('[') != std::string::npos))
+      (before({1, 6, 0}) && info.prompt.find('[') != std::string::npos))
     out.fields["prompt_editing"] = "before_1.6";
-  if (info.find("Downcast alphas_cumprod") == "True" || (dated && version <= 10700))
+  if (info.find("Downcast alphas_cumprod") == "True" || before({1, 7, 0, 225}))
     out.fields["noise_levels"] = "float16";
   if (info.find("Noise Schedule") == "Zero Terminal SNR")
     out.notes.push_back("Noise Schedule: Zero Terminal SNR goes with samplers that take --schedule zero_snr");
-  if (dated && version < 10600 && (sampler == "DDIM" || sampler == "PLMS"))
+  if (before({1, 6, 0}) && (sampler == "DDIM" || sampler == "PLMS"))
     out.notes.push_back(
         "Version: before 1.6.0 DDIM and PLMS padded the shorter of prompt and negative prompt");
-  if (dated && version < 10800 && out.fields.contains("refiner_start"))
+  if (before({1, 8, 0}) && out.fields.contains("refiner_start"))
     out.notes.push_back("Version: before 1.8.0 the refiner took over by steps, not by noise levels");
 }
 
@@ -241,17 +268,25 @@ std::optional<Recipe> read_a1111(std::span<const TextEntry> texts) {
   std::set<std::string_view> known(std::begin(kHandled), std::end(kHandled));
   for (const FieldRow& row : kFields) {
     known.insert(row.label);
+    if (row.label == "Eta" &&
+        out.program == "stable-diffusion.cpp") {  // there it is DDIM's, and always written
+      known.erase(row.label);
+      continue;
+    }
     if (const std::string_view value = info.find(row.label); !value.empty()) put_field(row, value, out);
   }
   put_size(info, out);
+  put_hires_resize(info, out);
   put_noise(info, out);
   put_strength(info, out);
-  put_choice(info, "Hires upscaler", "hires_upscaler", kUpscalers, out);
+  put_choice(info, "Hires upscaler", "hires_upscaler", upscaler_labels(), out);
   put_choice(info, "Emphasis", "emphasis", kEmphases, out);
   put_choice(info, "Masked content", "masked_content", kContents, out);
   if (info.find("Inpaint area") == "Only masked") out.fields["inpaint_area"] = "masked";
   if (info.find("Tiling") == "True") out.fields["seamless"] = "xy";
-  out.model = info.find("Model");
+  out.model = without_ending(std::string(info.find("Model")));
+  out.vae = without_ending(std::string(info.find("VAE")));
+  out.vae_hash = info.find("VAE hash");
   out.model_hash = info.find("Model hash");
   for (const auto& [key, value] : info.fields)
     if (!known.contains(key)) out.unused.emplace_back(key, value);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // ComfyUI: the graph that made the picture, as its API takes it.
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "limn/base/error.h"
 #include "limn/provenance/recipe.h"
@@ -18,7 +21,19 @@ constexpr std::string_view kKnown[] = {"CLIPTextEncode",      "CLIPTextEncodeSDX
                                        "VAEEncode",           "LoadImage",          "Reroute",
                                        "PrimitiveNode",       "VAEDecodeTiled",     "KSamplerSelect",
                                        "BasicScheduler",      "KarrasScheduler",    "ExponentialScheduler",
-                                       "RandomNoise",         "CFGGuider",          "BasicGuider"};
+                                       "RandomNoise",         "CFGGuider",          "BasicGuider",
+                                       "LatentUpscale",       "LatentUpscaleBy"};
+/// Samplers that draw noise at their steps, on the device that they run on.
+constexpr std::string_view kDrawing[] = {"euler_ancestral",
+                                         "euler_ancestral_cfg_pp",
+                                         "dpm_2_ancestral",
+                                         "dpmpp_2s_ancestral",
+                                         "dpmpp_sde_gpu",
+                                         "dpmpp_2m_sde_gpu",
+                                         "dpmpp_3m_sde_gpu",
+                                         "dpmpp_2m_sde_heun_gpu",
+                                         "lcm",
+                                         "ddpm"};
 constexpr size_t kLongestPath = 1000;
 
 template <size_t size>
@@ -102,8 +117,9 @@ const json::object* encoder_behind(const Graph& graph, const json::value* input,
     const std::string name = Graph::class_of(*node);
     if (name == "CLIPTextEncode" || name == "CLIPTextEncodeSDXL") return node;
     if (name == "ConditioningZeroOut") {
-      out.notes.push_back(std::string(field) +
-                          ": zeros (ConditioningZeroOut), which limn has for XL models without one");
+      out.notes.push_back(
+          std::string(field) +
+          ": zeros (ConditioningZeroOut); limn takes the empty prompt as the encoders have it");
       return nullptr;
     }
     const json::value& place = input->get_array()[1];
@@ -118,17 +134,75 @@ const json::object* encoder_behind(const Graph& graph, const json::value* input,
   return nullptr;
 }
 
-/// The text that an input's conditioning comes from.
-void put_prompt(const Graph& graph, const json::value* input, const char* field, Recipe& out) {
-  const json::object* encoder = encoder_behind(graph, input, field, out);
+/// Two numbers of a node as a list; nothing where one is missing.
+void put_pair(const Graph& graph, const json::object& node, const char* first, const char* second,
+              const std::string& field, Recipe& out) {
+  const json::value *a = graph.value_of(Graph::input(node, first)),
+                    *b = graph.value_of(Graph::input(node, second));
+  if (a && b && a->is_int64() && b->is_int64()) out.fields[field] = json::array{*a, *b};
+}
+
+/// The text that an input's conditioning comes from, and the sizes that an XL model was told with it.
+void put_prompt(const Graph& graph, const json::value* input, const std::string& field, Recipe& out) {
+  const json::object* encoder = encoder_behind(graph, input, field.c_str(), out);
   if (!encoder) return;
   const bool xl = Graph::class_of(*encoder) == "CLIPTextEncodeSDXL";
   const json::value* text = graph.value_of(Graph::input(*encoder, xl ? "text_l" : "text"));
-  if (text && text->is_string()) out.fields[field] = *text;
+  if (text && text->is_string())
+    out.fields[field] = *text;
+  else
+    out.notes.push_back(field + ": its text was not found in the graph");
   if (!xl) return;
   const json::value* second = graph.value_of(Graph::input(*encoder, "text_g"));
-  if (second && second->is_string() && text && *second != *text)
-    out.fields[std::string(field) + "_2"] = *second;
+  if (second && second->is_string() && text && *second != *text) out.fields[field + "_2"] = *second;
+  const std::string sign = field == "prompt" ? "" : "negative_";
+  put_pair(graph, *encoder, "width", "height", sign + "original_size", out);
+  put_pair(graph, *encoder, "target_width", "target_height", sign + "target_size", out);
+  put_pair(graph, *encoder, "crop_h", "crop_w", sign + "crop", out);
+}
+
+/// A prompt whose sizes were not told has the picture's, whatever the other one was told.
+void put_negative_sizes(Recipe& out) {
+  const json::value *width = out.fields.if_contains("width"), *height = out.fields.if_contains("height");
+  if (!out.fields.contains("original_size") || out.fields.contains("negative_original_size") || !width ||
+      !height)
+    return;
+  out.fields["negative_original_size"] = json::array{*width, *height};
+  out.fields["negative_target_size"] = json::array{*width, *height};
+  out.fields["negative_crop"] = json::array{0, 0};
+}
+
+/// A file's name without folder and ending.
+std::string name_of_file(const Graph& graph, const json::object& node, std::string_view input) {
+  const json::value* found = graph.value_of(Graph::input(node, input));
+  std::string file = found && found->is_string() ? std::string(found->get_string()) : "";
+  return without_ending(file.substr(file.find_last_of("/\\") + 1));
+}
+
+double number_of(const Graph& graph, const json::object& node, std::string_view input, double otherwise) {
+  const json::value* found = graph.value_of(Graph::input(node, input));
+  return found && found->is_number() ? found->to_number<double>() : otherwise;
+}
+
+void put_lora(const Graph& graph, const json::object& node, Recipe& out) {
+  const std::string name = name_of_file(graph, node, "lora_name");
+  const double weight = number_of(graph, node, "strength_model", 1);
+  const bool alone = Graph::class_of(node) == "LoraLoaderModelOnly";
+  if (alone || number_of(graph, node, "strength_clip", weight) != weight)
+    out.notes.push_back("lora " + name + ": its weight for the text encoders was " +
+                        (alone ? "0" : "another") + "; limn has one weight, the U-Net's");
+  out.loras.insert(out.loras.begin(), {name, weight, ""});
+}
+
+/// The VAE that an output's picture was decoded with, where it is not the model's own.
+void put_vae(const Graph& graph, Recipe& out) {
+  for (const auto& [id, value] : graph.nodes()) {
+    const json::object* node = value.if_object();
+    if (!node || !is_one(kOutputs, Graph::class_of(*node))) continue;
+    const json::object* decoder = graph.back(Graph::input(*node, "images"), {"VAEDecode", "VAEDecodeTiled"});
+    const json::object* vae = decoder ? graph.back(Graph::input(*decoder, "vae"), {"VAELoader"}) : nullptr;
+    if (vae) out.vae = name_of_file(graph, *vae, "vae_name");
+  }
 }
 
 /// The model that a sampler's input leads back to, and the LoRAs on the way.
@@ -136,38 +210,119 @@ void put_model(const Graph& graph, const json::value* value, Recipe& out) {
   std::set<const json::object*> seen;
   for (const json::object* node; (node = graph.linked(value)) && seen.insert(node).second;) {
     const std::string name = Graph::class_of(*node);
-    const auto text = [&](std::string_view input) {
-      const json::value* found = graph.value_of(Graph::input(*node, input));
-      std::string file = found && found->is_string() ? std::string(found->get_string()) : "";
-      file = file.substr(file.find_last_of("/\\") + 1);
-      return file.substr(0, file.rfind('.'));
-    };
-    if (name == "CheckpointLoaderSimple" || name == "CheckpointLoader") out.model = text("ckpt_name");
-    if (name == "UNETLoader") out.model = text("unet_name");
-    if (name.starts_with("LoraLoader")) {
-      const json::value* weight = graph.value_of(Graph::input(*node, "strength_model"));
-      out.loras.insert(
-          out.loras.begin(),
-          {text("lora_name"), weight && weight->is_number() ? weight->to_number<double>() : 1.0, ""});
-    }
+    if (name == "CheckpointLoaderSimple" || name == "CheckpointLoader")
+      out.model = name_of_file(graph, *node, "ckpt_name");
+    if (name == "UNETLoader") out.model = name_of_file(graph, *node, "unet_name");
+    if (name.starts_with("LoraLoader")) put_lora(graph, *node, out);
     value = Graph::input(*node, "model");
   }
 }
 
+/// Between two samplers: the nodes that the latents or the picture of the first went through.
+struct Between {
+  std::vector<const json::object*> nodes;
+  const json::object* first = nullptr;  // the sampler before; null where there is none
+};
+Between before(const Graph& graph, const json::object& sampler) {
+  Between out;
+  const json::value* input = Graph::input(sampler, "latent_image");
+  for (const json::object* node; (node = graph.linked(input)) && out.nodes.size() < kLongestPath;) {
+    if (is_one(kSamplers, Graph::class_of(*node))) {
+      out.first = node;
+      break;
+    }
+    out.nodes.push_back(node);
+    input = nullptr;
+    for (const char* key : {"samples", "latent", "latents", "pixels", "image", "images"})
+      if (!input) input = Graph::input(*node, key);
+  }
+  return out;
+}
+
+/// What a picture was enlarged by between two samplers; 0 where that cannot be told.
+double enlarged_by(const Graph& graph, const Between& between, Recipe& out) {
+  struct Method {
+    std::string_view name;
+    const char* ours;
+  };
+  static constexpr Method kMethods[] = {
+      {"bilinear", "latent"}, {"bicubic", "latent_bicubic"}, {"nearest-exact", "latent_nearest"}};
+  double scale = 0;
+  for (const json::object* node : between.nodes) {
+    const std::string name = Graph::class_of(*node);
+    if (name != "LatentUpscaleBy" && name != "LatentUpscale") continue;
+    const json::value* width = out.fields.if_contains("width");
+    if (name == "LatentUpscaleBy")
+      scale = number_of(graph, *node, "scale_by", 0);
+    else if (width && width->is_int64() && width->get_int64() > 0)
+      scale = number_of(graph, *node, "width", 0) / static_cast<double>(width->get_int64());
+    const json::value* method = graph.value_of(Graph::input(*node, "upscale_method"));
+    const std::string asked = method && method->is_string() ? std::string(method->get_string()) : "";
+    const auto* known = std::ranges::find(kMethods, std::string_view(asked), &Method::name);
+    out.fields["hires_upscaler"] = known == std::end(kMethods) ? "latent" : known->ours;
+    if (asked != "bilinear" && asked != "bicubic")
+      out.notes.push_back(name + ": upscale_method " + asked + " is only come near to");
+  }
+  return scale;
+}
+
+/// A second sampler as a second pass. Its sampler, guidance and prompts count for both.
+void put_second_pass(const Graph& graph, const Between& between, const json::object& levels, Recipe& out) {
+  const double scale = enlarged_by(graph, between, out);
+  if (!(scale > 1)) {
+    out.fields.erase("hires_upscaler");
+    out.notes.push_back(
+        "the picture went through two samplers, and how it was enlarged between them is not known: the "
+        "second's "
+        "settings and the first's size are read, as one pass");
+    return;
+  }
+  out.notes.push_back(
+      "the picture went through two samplers: steps and seed are read from the first, all else from the "
+      "second");
+  out.fields["hires_scale"] = scale;
+  put(graph, levels, "denoise", "hires_strength", out);
+  put(graph, levels, "steps", "hires_steps", out);
+  put(graph, *between.first, "steps", "steps", out);
+  const json::value second = out.fields.contains("seed") ? out.fields.at("seed") : json::value();
+  put(graph, *between.first, "seed", "seed", out);
+  put(graph, *between.first, "noise_seed", "seed", out);
+  if (out.fields.contains("seed") && out.fields.at("seed") != second)
+    out.notes.push_back("seed: the second sampler's was " + to_text(second) +
+                        "; limn's second pass has the first's");
+}
+
 void put_latents(const Graph& graph, const json::object& sampler, const json::object& levels, Recipe& out) {
   const json::value* input = Graph::input(sampler, "latent_image");
-  if (graph.back(input, kSamplers)) {
-    out.notes.push_back(
-        "the picture went through two samplers: the second's settings and the first's size are read");
-    put(graph, levels, "denoise", "hires_strength", out);
-  }
   if (const json::object* empty = graph.back(input, {"EmptyLatentImage"})) {
     put(graph, *empty, "width", "width", out);
     put(graph, *empty, "height", "height", out);
+    if (const json::value* batch = graph.value_of(Graph::input(*empty, "batch_size"));
+        batch && batch->is_int64() && batch->get_int64() > 1) {
+      out.fields["count"] = *batch;
+      out.notes.push_back("batch_size: the picture is one of " + to_text(*batch) +
+                          " of one seed, and does not say which: all are made");
+    }
   } else if (graph.back(input, {"VAEEncode", "VAEEncodeForInpaint", "LoadImage"})) {
     put(graph, levels, "denoise", "strength", out);
     out.notes.push_back("the picture was made from another one, which has to be given as --init-image");
+  } else {
+    out.notes.push_back("width, height: not found in the graph");
   }
+  if (const Between between = before(graph, sampler); between.first)
+    put_second_pass(graph, between, levels, out);
+}
+
+/// Where the sampler's own noise came from: not from the CPU, unlike the first.
+void note_noise(Recipe& out) {
+  const json::value* name = out.fields.if_contains("scheduler");
+  if (!name || !name->is_string()) return;
+  const std::string sampler(name->get_string());
+  if (is_one(kDrawing, sampler))
+    out.notes.push_back(
+        "scheduler: " + sampler +
+        " draws noise at each step on the device that it runs on; limn makes the CPU's, and a GPU's "
+        "differs");
 }
 
 /// The sampler nearest to an output, and how many there are.
@@ -288,13 +443,18 @@ std::optional<Recipe> read_comfyui(std::span<const TextEntry> texts) {
   put(graph, *parts.noise, "noise_seed", "seed", out);
   const bool unguided = Graph::class_of(*parts.guider) == "BasicGuider";
   if (unguided) out.fields["guidance_scale"] = 1.0;
+  Recipe said_already;
   const json::value* positive = Graph::input(*parts.guider, unguided ? "conditioning" : "positive");
   put_prompt(graph, positive, "prompt", out);
+  if (!out.fields.contains("prompt") && !encoder_behind(graph, positive, "prompt", said_already))
+    out.notes.push_back("prompt: its text was not found in the graph");
   put_prompt(graph, Graph::input(*parts.guider, "negative"), "negative_prompt", out);
+  put_vae(graph, out);
   put_model(graph, Graph::input(*parts.guider, "model"), out);
   put_latents(graph, *sampler, *parts.levels, out);
+  put_negative_sizes(out);
+  note_noise(out);
   keep_unused(graph, *sampler, out);
-  Recipe said_already;
   const json::object* encoder = encoder_behind(graph, positive, "prompt", said_already);
   if (const json::object* last =
           encoder ? graph.back(Graph::input(*encoder, "clip"), {"CLIPSetLastLayer"}) : nullptr)

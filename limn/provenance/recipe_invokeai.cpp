@@ -47,6 +47,16 @@ std::string model_name(const json::object& model) {
   return name.empty() ? text_at(model, "model_name") : name;
 }
 
+/// "sha256:…"; InvokeAI's usual "blake3:…" says nothing to limn.
+void put_hash(const std::string& text, Recipe& out) {
+  const size_t colon = text.find(':');
+  const std::string kind = colon == std::string::npos ? "sha256" : text.substr(0, colon);
+  if (kind == "sha256")
+    out.model_hash = text.substr(colon == std::string::npos ? 0 : colon + 1);
+  else
+    out.notes.push_back("model: its hash is " + text + ", which limn cannot check: its name alone counts");
+}
+
 void read_loras(const json::object& metadata, Recipe& out) {
   const json::value* list = metadata.if_contains("loras");
   if (!list || !list->is_array()) return;
@@ -96,13 +106,12 @@ std::optional<Recipe> read_invokeai(std::span<const TextEntry> texts) {
     out.notes.push_back("rand_device: its random numbers did not come from the CPU; the picture will differ");
   if (const json::value* model = metadata.if_contains("model"); model && model->is_object()) {
     out.model = model_name(model->get_object());
-    out.model_hash = text_at(model->get_object(), "hash");
+    put_hash(text_at(model->get_object(), "hash"), out);
   }
   read_loras(metadata, out);
   for (const auto& [key, value] : metadata)
     if (!known.contains(std::string_view(key.data(), key.size())) && !value.is_null())
       out.unused.emplace_back(std::string(key), to_text(value));
-  out.notes.push_back("weights in InvokeAI's language (word+, (phrase)1.2) are not read");
   return out;
 }
 

@@ -14,6 +14,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 Recipe recipe_of(const std::string& keyword, const std::string& text) {
   const std::vector<TextEntry> texts{{keyword, text}};
@@ -92,6 +93,54 @@ TEST(A1111Recipe, FollowsWhatChangedBetweenVersions) {
   EXPECT_EQ(field(recipe("a", "Old prompt editing timelines: True"), "prompt_editing"), R"("before_1.6")");
 }
 
+TEST(A1111Recipe, TakesPlainNamesOfBefore19ForUniformLevels) {
+  const auto schedule = [](const std::string& sampler, const std::string& more) {
+    return field(
+        recipe_of("parameters", "a\nSteps: 20, Sampler: " + sampler + ", Seed: 1, Size: 64x64" + more),
+        "schedule");
+  };
+  EXPECT_EQ(schedule("DPM++ 2M", ", Version: v1.8.0"), R"("Uniform")");
+  EXPECT_EQ(schedule("DPM2 a", ", Version: f0.0.17v1.8.0rc-latest-276-g29be1da7"), R"("Uniform")");
+  EXPECT_EQ(schedule("DPM++ SDE", ""), R"("Uniform")");
+  EXPECT_EQ(schedule("DPM++ 2M Karras", ", Version: v1.8.0"), "absent");  // the name says it
+  EXPECT_EQ(schedule("Restart", ", Version: v1.8.0"), "absent");          // always Karras
+  EXPECT_EQ(schedule("Euler", ", Version: v1.8.0"), "absent");            // always uniform
+  EXPECT_EQ(schedule("DPM++ 2M", ", Version: v1.9.0"), "absent");
+  EXPECT_EQ(schedule("DPM++ 2M", ", Version: f2.0.1v1.10.1-previous-665"), "absent");
+  EXPECT_EQ(schedule("DPM++ 2M", ", Schedule type: Karras, Version: v1.8.0"), R"("Karras")");
+}
+
+TEST(A1111Recipe, CountsCommitsAfterAVersion) {
+  const auto levels = [](const std::string& version) {
+    return field(recipe_of("parameters", "a\nSteps: 20, Sampler: Euler, Seed: 1, Version: " + version),
+                 "noise_levels");
+  };
+  EXPECT_EQ(levels("v1.7.0"), R"("float16")");
+  EXPECT_EQ(levels("v1.7.0-224-gabc"), R"("float16")");
+  EXPECT_EQ(levels("v1.7.0-225-gabc"), "absent");
+  EXPECT_EQ(levels("v1.7.0-300-gabc"), "absent");
+  EXPECT_EQ(levels("v1.7.0-RC-5-gf92d614"), R"("float16")");
+  EXPECT_EQ(levels("none"), "absent");
+}
+
+TEST(A1111Recipe, ReadsVaeEtaAndTheSizeOfASecondPass) {
+  const Recipe r =
+      recipe_of("parameters",
+                "a\nSteps: 20, Sampler: Euler a, Seed: 1, Size: 512x768, VAE hash: c6a580b13a, VAE: "
+                "vae-ft-mse-840000-ema-pruned.ckpt, Denoising strength: 0.5, Eta: 0.67, Hires resize: "
+                "1024x0, Hires upscaler: Latent, Version: v1.10.1");
+  EXPECT_EQ(r.vae, "vae-ft-mse-840000-ema-pruned");
+  EXPECT_EQ(r.vae_hash, "c6a580b13a");
+  EXPECT_EQ(field(r, "eta"), "6.7E-1");
+  EXPECT_EQ(field(r, "hires_scale"), "2E0");
+  EXPECT_EQ(field(r, "hires_strength"), "5E-1");
+  EXPECT_THAT(r.unused, IsEmpty());
+  EXPECT_THAT(
+      recipe_of("parameters", "a\nSteps: 20, Sampler: Euler, Seed: 1, Size: 512x512, Hires resize: 1024x1536")
+          .notes,
+      Contains(HasSubstr("other proportions")));
+}
+
 TEST(A1111Recipe, ReadsRefinerAndLevels) {
   const Recipe r = recipe_of("parameters",
                              "cat\nSteps: 20, Sampler: Euler, Seed: 1, Refiner: sd_xl_refiner [7440042bbd], "
@@ -125,12 +174,27 @@ TEST(A1111Recipe, KnowsForgeAndStableDiffusionCpp) {
   EXPECT_EQ(r.program, "stable-diffusion.cpp");
   EXPECT_EQ(field(r, "noise"), R"("philox")");
   EXPECT_EQ(field(r, "scheduler"), R"("euler_a karras")");
+  EXPECT_EQ(r.model, "sd");
+  EXPECT_EQ(
+      field(recipe_of("parameters", "a\nSteps: 20, Seed: 42, Eta: 0, Version: stable-diffusion.cpp"), "eta"),
+      "absent");  // DDIM's, there
 }
 
 TEST(LimnRecipe, GivesTheRequestBack) {
   GenerationRecord record = testing::full_record();
-  record.request = {{"prompt", "fog"}, {"steps", 20},           {"lora", json::array{"ink.safetensors:0.75"}},
-                    {"count", 4},      {"init_image", "a.png"}, {"scheduler", "DPM2"}};
+  record.request = {{"prompt", "fog"},
+                    {"steps", 20},
+                    {"lora", json::array{"ink.safetensors:0.75"}},
+                    {"count", 4},
+                    {"init_image", "a.png"},
+                    {"scheduler", "DPM2"},
+                    {"wildcards", "w"},
+                    {"styles_file", "s.csv"},
+                    {"style", json::array{"ink"}},
+                    {"preview_vae", "taesd"},
+                    {"vae", "sdxl_vae.safetensors"},
+                    {"refiner", "fine.ckpt"},
+                    {"variation_seed", 98}};
   const auto recipe = read_recipe(stamp(record));
   ASSERT_TRUE(recipe.has_value());
   EXPECT_EQ(recipe->program, "limn");
@@ -138,6 +202,13 @@ TEST(LimnRecipe, GivesTheRequestBack) {
   EXPECT_EQ(to_text(recipe->fields.at("seed")), std::to_string(record.seed));
   EXPECT_FALSE(recipe->fields.contains("count"));
   EXPECT_FALSE(recipe->fields.contains("lora"));
+  EXPECT_EQ(recipe->fields.at("variation_seed"), json::value(99));  // of this picture
+  EXPECT_EQ(recipe->fields.at("batch_index"), json::value(1));
+  EXPECT_EQ(recipe->fields.at("batch_size"), json::value(3));
+  for (const char* gone : {"wildcards", "styles_file", "style", "preview_vae", "vae", "refiner"})
+    EXPECT_FALSE(recipe->fields.contains(gone)) << gone;
+  EXPECT_EQ(recipe->vae, "sdxl_vae");
+  EXPECT_EQ(recipe->refiner, "fine");
   ASSERT_EQ(recipe->loras.size(), 1u);
   EXPECT_EQ(recipe->loras[0].name, "ink");
   EXPECT_THAT(recipe->notes, Contains(HasSubstr("a.png")));
@@ -197,8 +268,8 @@ TEST(ComfyUiRecipe, FollowsConditioningsByTheOutputThatIsLinked) {
     "3": {"class_type": "KSampler", "inputs": {"latent_image": ["4", 0], "seed": 1}},
     "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512}},
     "5": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}})");
-  EXPECT_EQ(field(twice, "hires_strength"), "4E-1");
-  EXPECT_THAT(twice.notes, Contains(HasSubstr("two samplers")));
+  EXPECT_EQ(field(twice, "hires_strength"), "absent");  // without its factor it says nothing
+  EXPECT_THAT(twice.notes, Contains(HasSubstr("as one pass")));
   const Recipe advanced = recipe_of(
       "prompt",
       R"({"1": {"class_type": "KSamplerAdvanced", "inputs": {"noise_seed": 1, "start_at_step": 3}}})");
@@ -244,6 +315,73 @@ TEST(ComfyUiRecipe, ReadsSamplersThatArePutTogether) {
   EXPECT_EQ(field(unguided, "prompt"), R"("fog")");
 }
 
+TEST(ComfyUiRecipe, ReadsASecondPassFromTwoSamplers) {
+  const auto graph = [](const std::string& upscale) {
+    return recipe_of("prompt", R"({
+    "1": {"class_type": "KSampler", "inputs": {"latent_image": ["2", 0], "denoise": 0.4, "seed": 2, "steps": 8}},
+    "2": )" + upscale + R"(,
+    "3": {"class_type": "KSampler", "inputs": {"latent_image": ["4", 0], "seed": 1, "steps": 20, "denoise": 1}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
+    "5": {"class_type": "VAEDecode", "inputs": {"samples": ["1", 0]}},
+    "6": {"class_type": "SaveImage", "inputs": {"images": ["5", 0]}}})");
+  };
+  const Recipe by = graph(
+      R"({"class_type": "LatentUpscaleBy", "inputs": {"samples": ["3", 0], "upscale_method": "bicubic", "scale_by": 1.5}})");
+  EXPECT_EQ(field(by, "hires_scale"), "1.5E0");
+  EXPECT_EQ(field(by, "hires_strength"), "4E-1");
+  EXPECT_EQ(field(by, "hires_upscaler"), R"("latent_bicubic")");
+  EXPECT_EQ(field(by, "hires_steps"), "8");
+  EXPECT_EQ(field(by, "steps"), "20");
+  EXPECT_EQ(field(by, "seed"), "1");
+  EXPECT_THAT(by.notes, Contains(HasSubstr("the second sampler's was 2")));
+  const Recipe to = graph(
+      R"({"class_type": "LatentUpscale", "inputs": {"samples": ["3", 0], "upscale_method": "area", "width": 1024}})");
+  EXPECT_EQ(field(to, "hires_scale"), "2E0");
+  EXPECT_THAT(to.notes, Contains(HasSubstr("upscale_method area")));
+}
+
+TEST(ComfyUiRecipe, DropsNothingThatItReadsPast) {
+  const Recipe r = recipe_of("prompt", R"({
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "xl.v1.5.safetensors"}},
+    "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "a.safetensors", "strength_model": 0.6,
+          "strength_clip": 1.0, "model": ["1", 0]}},
+    "3": {"class_type": "LoraLoaderModelOnly", "inputs": {"lora_name": "b.safetensors", "strength_model": 0.5, "model": ["2", 0]}},
+    "4": {"class_type": "CLIPTextEncodeSDXL", "inputs": {"text_l": "cat", "text_g": "a cat", "width": 2048, "height": 1024,
+          "crop_w": 8, "crop_h": 16, "target_width": 1024, "target_height": 512}},
+    "5": {"class_type": "CLIPTextEncode", "inputs": {"text": "blur"}},
+    "6": {"class_type": "EmptyLatentImage", "inputs": {"width": 1024, "height": 512, "batch_size": 4}},
+    "7": {"class_type": "KSampler", "inputs": {"seed": 1, "sampler_name": "euler_ancestral", "model": ["3", 0],
+          "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["6", 0], "denoise": 1.0}},
+    "8": {"class_type": "VAELoader", "inputs": {"vae_name": "fix/sdxl_vae.safetensors"}},
+    "9": {"class_type": "VAEDecode", "inputs": {"samples": ["7", 0], "vae": ["8", 0]}},
+    "10": {"class_type": "SaveImage", "inputs": {"images": ["9", 0]}}})");
+  EXPECT_EQ(r.model, "xl.v1.5");
+  EXPECT_EQ(r.vae, "sdxl_vae");
+  ASSERT_EQ(r.loras.size(), 2u);
+  EXPECT_THAT(r.notes, Contains(HasSubstr("lora a: its weight for the text encoders was another")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("lora b: its weight for the text encoders was 0")));
+  EXPECT_EQ(field(r, "prompt_2"), R"("a cat")");
+  EXPECT_EQ(field(r, "original_size"), "[2048,1024]");
+  EXPECT_EQ(field(r, "target_size"), "[1024,512]");
+  EXPECT_EQ(field(r, "crop"), "[16,8]");
+  EXPECT_EQ(field(r, "negative_original_size"), "[1024,512]");  // that encoder was not told any
+  EXPECT_EQ(field(r, "negative_crop"), "[0,0]");
+  EXPECT_EQ(field(r, "count"), "4");
+  EXPECT_THAT(r.notes, Contains(HasSubstr("one of 4 of one seed")));
+  EXPECT_THAT(r.notes, Contains(HasSubstr("euler_ancestral draws noise at each step")));
+  EXPECT_THAT(r.unused, IsEmpty());
+  const Recipe nothing = recipe_of("prompt", R"({"1": {"class_type": "KSampler", "inputs": {"seed": 1,
+    "sampler_name": "euler", "positive": ["2", 0]}}, "2": {"class_type": "CLIPTextEncode", "inputs": {"text": ["3", 0]}},
+    "3": {"class_type": "Unknown", "inputs": {}}})");
+  EXPECT_THAT(nothing.notes, Contains("prompt: its text was not found in the graph"));
+  EXPECT_THAT(nothing.notes, Contains(HasSubstr("width, height: not found")));
+  EXPECT_THAT(nothing.notes, Not(Contains(HasSubstr("draws noise"))));
+  EXPECT_THAT(recipe_of("prompt", R"({"1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0]}},
+    "2": {"class_type": "Unknown", "inputs": {}}})")
+                  .notes,
+              Contains("prompt: its text was not found in the graph"));
+}
+
 TEST(ComfyUiRecipe, NeitherHangsNorFailsOnBrokenGraphs) {
   // A link to itself, a dead link, wrong types, no sampler.
   const Recipe circle = recipe_of(
@@ -269,6 +407,11 @@ TEST(InvokeAiRecipe, ReadsCoreMetadata) {
   EXPECT_EQ(r.model, "sd15");
   EXPECT_EQ(r.loras.front().weight, 0.5);
   EXPECT_EQ(r.unused.front().first, "controlnets");
+  EXPECT_EQ(r.model_hash, "");
+  EXPECT_THAT(r.notes, ::testing::ElementsAre(HasSubstr("blake3:abc")));
+  EXPECT_EQ(recipe_of("invokeai_metadata", R"({"rand_device": "cpu", "model": {"hash": "sha256:12ab"}})")
+                .model_hash,
+            "12ab");
 }
 
 TEST(NetworkTags, AreTakenOutOfPrompts) {

@@ -14,10 +14,10 @@ void put_optional(json::object& object, std::string_view key, const std::optiona
   if (value) object[key] = *value;
 }
 
-uint64_t read_seed(const Fields& fields) {
-  const json::value* value = fields.find("seed");
+uint64_t read_seed(const Fields& fields, std::string_view key) {
+  const json::value* value = fields.find(key);
   if (value && value->is_uint64()) return value->as_uint64();  // over INT64_MAX
-  return static_cast<uint64_t>(fields.integer("seed", 0, 0));
+  return static_cast<uint64_t>(fields.integer(key, 0, 0));
 }
 
 std::optional<std::string> optional_string(const Fields& fields, std::string_view key) {
@@ -96,6 +96,9 @@ json::object to_json(const GenerationRecord& record) {
   put_optional(object, "eta", record.eta);
   put_optional(object, "init_image_sha256", record.init_image_sha256);
   put_optional(object, "init_latents_sha256", record.init_latents_sha256);
+  put_optional(object, "variation_seed", record.variation_seed);
+  put_optional(object, "batch_index", record.batch_index);
+  put_optional(object, "batch_size", record.batch_size);
   put_optional(object, "created", record.created);
   return object;
 }
@@ -119,7 +122,7 @@ GenerationRecord record_from_json(const json::object& object) {
   if (const json::value* config = fields.find("scheduler_config"))
     record.scheduler_config = object_of(*config, std::string(kWhere) + ": scheduler_config");
   record.guidance_scale = fields.number("guidance_scale", defaults.guidance_scale);
-  record.seed = read_seed(fields);
+  record.seed = read_seed(fields, "seed");
   record.width = fields.integer("width", 0, 0, kMaxSide);
   record.height = fields.integer("height", 0, 0, kMaxSide);
   record.model = fields.string("model", "");
@@ -129,6 +132,9 @@ GenerationRecord record_from_json(const json::object& object) {
   record.eta = fields.optional_number("eta");
   record.init_image_sha256 = optional_string(fields, "init_image_sha256");
   record.init_latents_sha256 = optional_string(fields, "init_latents_sha256");
+  if (fields.find("variation_seed")) record.variation_seed = read_seed(fields, "variation_seed");
+  record.batch_index = fields.optional_integer("batch_index");
+  record.batch_size = fields.optional_integer("batch_size");
   record.dtype = fields.string("dtype", "");
   record.device = fields.string("device", "");
   record.limn_version = fields.string("limn_version", "");

@@ -51,6 +51,9 @@ struct GenerationRecord {
   std::optional<double> eta;                     // DDIM's η
   std::optional<std::string> init_image_sha256;  // of the file's bytes
   std::optional<std::string> init_latents_sha256;
+  std::optional<uint64_t> variation_seed;  // of this picture, where its noise was mixed in
+  std::optional<int64_t> batch_index,
+      batch_size;      // where one generator drew for a batch: which of its pictures, of how many
   std::string dtype;   // "float32"
   std::string device;  // "cpu"
   std::string limn_version;

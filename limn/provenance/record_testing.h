@@ -31,6 +31,9 @@ inline GenerationRecord full_record() {
   record.eta = 0.5;
   record.init_image_sha256 = std::string(64, 'a');
   record.init_latents_sha256 = std::string(64, 'b');
+  record.variation_seed = 99;
+  record.batch_index = 1;
+  record.batch_size = 3;
   record.dtype = "float32";
   record.device = "cpu";
   record.limn_version = "0.1.0";

@@ -10,6 +10,23 @@ namespace {
 /// A sampler whose levels are its own: no schedule goes with it.
 constexpr std::string_view kOwnLevels = "-";
 
+constexpr std::string_view kA1111Ddim = R"({"a1111_grid": true})";
+constexpr std::string_view kA1111DdimCfgPp = R"({"a1111_grid": true, "cfg_pp": true})";
+constexpr std::string_view kWithoutNoise = R"({"eta": 0})";
+constexpr std::string_view kBh1 = R"({"solver_type": "bh1"})", kBh2 = R"({"solver_type": "bh2"})";
+constexpr std::string_view kKarras = R"({"use_karras_sigmas": true})";
+constexpr std::string_view kSde = R"({"algorithm_type": "sde-dpmsolver++"})";
+constexpr std::string_view kSdeKarras = R"({"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": true})";
+constexpr std::string_view kThird = R"({"solver_order": 3})";
+constexpr std::string_view kThirdKarras = R"({"solver_order": 3, "use_karras_sigmas": true})";
+
+constexpr std::string_view kOtherLcm =
+    "A1111's LCM knows 50 timesteps and scales the clean picture near the end";
+constexpr std::string_view kOtherUniPc = "ComfyUI's UniPC starts and ends in another way";
+constexpr std::string_view kOtherDeis = "ComfyUI's DEIS integrates over another time, on its schedules";
+constexpr std::string_view kSeedOfSde =
+    "InvokeAI draws this sampler's noise from seed 0, whatever the picture's";
+
 // Labels of A1111 1.10 (and its aliases of before), ComfyUI 0.3, stable-diffusion.cpp and InvokeAI 6.
 constexpr SamplerAlias kSamplers[] = {
     {"a1111", "Euler", "euler", ""},
@@ -27,20 +44,20 @@ constexpr SamplerAlias kSamplers[] = {
     {"a1111", "DPM fast", "dpm_fast", ""},
     {"a1111", "DPM adaptive", "dpm_adaptive", ""},
     {"a1111", "Restart", "restart", "karras"},
-    {"a1111", "LCM", "k_lcm", ""},
-    {"a1111", "DDIM", "ddim", "-"},
-    {"a1111", "DDIM CFG++", "euler_cfg_pp", ""},
+    {"a1111", "LCM", "k_lcm", "", false, kOtherLcm},
+    {"a1111", "DDIM", "ddim", "-", false, "", kA1111Ddim},
+    {"a1111", "DDIM CFG++", "ddim", "-", false, "", kA1111DdimCfgPp, 1 / 12.5},
     {"a1111", "PLMS", "pndm", "-", false, "A1111's PLMS begins in another way than PNDM"},
     {"a1111", "UniPC", "unipc", "-", false, "A1111's UniPC spaces its steps in time"},
     {"a1111", "k_euler", "euler", ""},
     {"a1111", "k_euler_a", "euler_ancestral", ""},
     {"a1111", "k_lms", "lms", ""},
     {"a1111", "k_heun", "heun", ""},
-    {"a1111", "k_dpm_2", "dpm2", ""},
-    {"a1111", "k_dpm_2_a", "dpm2_ancestral", ""},
-    {"a1111", "k_dpmpp_2s_a", "dpmpp_2s_ancestral", ""},
-    {"a1111", "k_dpmpp_2m", "k_dpmpp_2m", ""},
-    {"a1111", "k_dpmpp_sde", "dpmpp_sde", ""},
+    {"a1111", "k_dpm_2", "dpm2", "karras", true},
+    {"a1111", "k_dpm_2_a", "dpm2_ancestral", "karras", true},
+    {"a1111", "k_dpmpp_2s_a", "dpmpp_2s_ancestral", "karras"},
+    {"a1111", "k_dpmpp_2m", "k_dpmpp_2m", "karras"},
+    {"a1111", "k_dpmpp_sde", "dpmpp_sde", "karras"},
     {"a1111", "k_dpm_fast", "dpm_fast", ""},
     {"a1111", "k_dpm_ad", "dpm_adaptive", ""},
     {"comfy", "euler", "euler", ""},
@@ -51,9 +68,10 @@ constexpr SamplerAlias kSamplers[] = {
     {"comfy", "dpm_2", "dpm2", "", true},
     {"comfy", "dpm_2_ancestral", "dpm2_ancestral", "", true},
     {"comfy", "lms", "lms", ""},
-    {"comfy", "dpm_fast", "dpm_fast", ""},
-    {"comfy", "dpm_adaptive", "dpm_adaptive", ""},
+    {"comfy", "dpm_fast", "dpm_fast", "", false, "", kWithoutNoise},
+    {"comfy", "dpm_adaptive", "dpm_adaptive", "", false, "", kWithoutNoise},
     {"comfy", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral", ""},
+    {"comfy", "dpmpp_2s_ancestral_cfg_pp", "dpmpp_2s_ancestral_cfg_pp", ""},
     {"comfy", "dpmpp_sde", "dpmpp_sde", ""},
     {"comfy", "dpmpp_sde_gpu", "dpmpp_sde", ""},
     {"comfy", "dpmpp_2m", "k_dpmpp_2m", ""},
@@ -66,7 +84,10 @@ constexpr SamplerAlias kSamplers[] = {
     {"comfy", "dpmpp_3m_sde_gpu", "dpmpp_3m_sde", ""},
     {"comfy", "lcm", "k_lcm", ""},
     {"comfy", "ddim", "euler", ""},
-    {"comfy", "uni_pc", "unipc", "-", true, "ComfyUI's UniPC starts and ends in another way"},
+    {"comfy", "ddpm", "euler_ancestral", ""},
+    {"comfy", "deis", "deis", "-", false, kOtherDeis},
+    {"comfy", "uni_pc", "unipc", "-", true, kOtherUniPc, kBh1},
+    {"comfy", "uni_pc_bh2", "unipc", "-", true, kOtherUniPc, kBh2},
     {"sdcpp", "euler", "euler", ""},
     {"sdcpp", "euler_a", "euler_ancestral", ""},
     {"sdcpp", "heun", "heun", ""},
@@ -82,26 +103,31 @@ constexpr SamplerAlias kSamplers[] = {
     {"sdcpp", "dpm++2m_sde", "dpmpp_2m_sde", ""},
     {"sdcpp", "lms", "lms", ""},
     {"invokeai", "euler", "euler", "-"},
-    {"invokeai", "euler_k", "euler", "karras"},
+    {"invokeai", "euler_k", "euler", "-", false, "", kKarras},
     {"invokeai", "euler_a", "euler_ancestral", "-"},
     {"invokeai", "heun", "heun", "-"},
-    {"invokeai", "heun_k", "heun", "karras"},
+    {"invokeai", "heun_k", "heun", "-", false, "", kKarras},
     {"invokeai", "lms", "lms", "-"},
-    {"invokeai", "lms_k", "lms", "karras"},
+    {"invokeai", "lms_k", "lms", "-", false, "", kKarras},
     {"invokeai", "kdpm_2", "dpm2", "-"},
-    {"invokeai", "kdpm_2_k", "dpm2", "karras"},
+    {"invokeai", "kdpm_2_k", "dpm2", "-", false, "", kKarras},
     {"invokeai", "kdpm_2_a", "dpm2_ancestral", "-"},
+    {"invokeai", "kdpm_2_a_k", "dpm2_ancestral", "-", false, "", kKarras},
     {"invokeai", "dpmpp_2m", "dpmpp_2m", "-"},
-    {"invokeai", "dpmpp_2m_k", "dpmpp_2m", "karras"},
-    {"invokeai", "dpmpp_sde", "dpmpp_sde", "-"},
-    {"invokeai", "dpmpp_sde_k", "dpmpp_sde", "karras"},
+    {"invokeai", "dpmpp_2m_k", "dpmpp_2m", "-", false, "", kKarras},
+    {"invokeai", "dpmpp_sde", "dpmpp_sde", "-", false, kSeedOfSde},
+    {"invokeai", "dpmpp_2m_sde", "dpmpp_2m", "-", false, "", kSde},
+    {"invokeai", "dpmpp_2m_sde_k", "dpmpp_2m", "-", false, "", kSdeKarras},
+    {"invokeai", "dpmpp_3m", "dpmpp_2m", "-", false, "", kThird},
+    {"invokeai", "dpmpp_3m_k", "dpmpp_2m", "-", false, "", kThirdKarras},
+    {"invokeai", "dpmpp_sde_k", "dpmpp_sde", "-", false, kSeedOfSde, kKarras},
     {"invokeai", "ddim", "ddim", "-"},
     {"invokeai", "ddpm", "ddpm", "-"},
     {"invokeai", "pndm", "pndm", "-"},
     {"invokeai", "deis", "deis", "-"},
-    {"invokeai", "deis_k", "deis", "karras"},
+    {"invokeai", "deis_k", "deis", "-", false, "", kKarras},
     {"invokeai", "unipc", "unipc", "-"},
-    {"invokeai", "unipc_k", "unipc", "karras"},
+    {"invokeai", "unipc_k", "unipc", "-", false, "", kKarras},
     {"invokeai", "lcm", "lcm", "-"},
     {"invokeai", "tcd", "tcd", "-"},
 };
@@ -136,7 +162,6 @@ constexpr ScheduleAlias kSchedules[] = {
     {"sdcpp", "sgm_uniform", "sgm_uniform"},
     {"sdcpp", "simple", "simple"},
     {"sdcpp", "kl_optimal", "kl_optimal"},
-    {"invokeai", "karras", "karras"},
 };
 
 bool same(std::string_view a, std::string_view b) {
@@ -194,6 +219,8 @@ std::string_view label_of_sampler(std::string_view dialect, std::string_view sch
 }
 
 std::string_view label_of_schedule(std::string_view dialect, std::string_view sigma_schedule) {
+  constexpr std::string_view kOfXl = "_xl";
+  if (sigma_schedule.ends_with(kOfXl)) sigma_schedule.remove_suffix(kOfXl.size());
   for (const ScheduleAlias& row : kSchedules)
     if (row.dialect == dialect && row.sigma_schedule == sigma_schedule) return row.label;
   return {};

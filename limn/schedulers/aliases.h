@@ -19,7 +19,9 @@ struct SamplerAlias {
   std::string_view
       schedule;  // that program's usual one, a label of schedule_aliases(); empty: "normal" of the dialect
   bool discards_next_to_last = false;
-  std::string_view note = {};  // why it only comes near, or empty
+  std::string_view note = {};      // why it only comes near, or empty
+  std::string_view settings = {};  // JSON of fields that it sets in our scheduler's configuration, or empty
+  double guidance = 1;             // what its guidance scale is multiplied by
 };
 std::span<const SamplerAlias> sampler_aliases();
 
@@ -30,7 +32,7 @@ struct ScheduleAlias {
 std::span<const ScheduleAlias> schedule_aliases();
 
 /// What a program calls one of our samplers or levels; empty when it has neither. Of two that differ only in whose levels
-/// they read ("dpmpp_2m", "k_dpmpp_2m") it has one.
+/// they read ("dpmpp_2m", "k_dpmpp_2m") it has one; levels of XL models have the other models' label.
 std::string_view label_of_sampler(std::string_view dialect, std::string_view scheduler);
 std::string_view label_of_schedule(std::string_view dialect, std::string_view sigma_schedule);
 

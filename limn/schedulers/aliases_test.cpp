@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/schedulers/aliases.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +20,12 @@ TEST(Aliases, NameSchedulersAndSchedulesThatThereAre) {
   std::set<std::pair<std::string_view, std::string_view>> names;
   for (const SamplerAlias& alias : sampler_aliases()) {
     EXPECT_TRUE(names.insert({alias.dialect, alias.label}).second) << alias.label;
-    EXPECT_NE(try_find_named(all(), alias.scheduler), nullptr) << alias.label;
+    const SchedulerEntry* entry = try_find_named(all(), alias.scheduler);
+    ASSERT_NE(entry, nullptr) << alias.label;
+    const json::value settings = parse_json(alias.settings.empty() ? "{}" : alias.settings, "alias");
+    for (const auto& [field, value] : settings.as_object())
+      EXPECT_NE(std::ranges::find(entry->fields, std::string_view(field)), entry->fields.end())
+          << alias.label << ' ' << field;
     if (alias.schedule != "-" && !alias.schedule.empty())
       EXPECT_NE(try_find_named(level_schedules(), alias.schedule), nullptr) << alias.label;
   }
@@ -55,7 +61,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Expected{"comfy", "dpm_2", "karras", "dpm2", "karras", true},
                     Expected{"comfy", "dpmpp_3m_sde", "beta", "dpmpp_3m_sde", "beta", false},
                     Expected{"sdcpp", "euler_a karras", "", "euler_ancestral", "karras", false},
-                    Expected{"invokeai", "dpmpp_sde_k", "", "dpmpp_sde", "karras", false}),
+                    Expected{"a1111", "DDIM CFG++", "", "ddim", "", false},
+                    Expected{"comfy", "dpmpp_2s_ancestral_cfg_pp", "karras", "dpmpp_2s_ancestral_cfg_pp",
+                             "karras", false},
+                    Expected{"comfy", "ddpm", "simple", "euler_ancestral", "simple", false},
+                    Expected{"comfy", "uni_pc_bh2", "", "unipc", "", true},
+                    Expected{"invokeai", "dpmpp_2m_sde_k", "", "dpmpp_2m", "", false},
+                    Expected{"invokeai", "dpmpp_3m", "", "dpmpp_2m", "", false},
+                    Expected{"invokeai", "kdpm_2_a_k", "", "dpm2_ancestral", "", false},
+                    Expected{"invokeai", "dpmpp_sde_k", "", "dpmpp_sde", "", false}),
     [](const auto& info) { return "Case" + std::to_string(info.index); });
 
 TEST(Aliases, FindNothingForNamesThatNobodyHas) {
@@ -72,6 +86,8 @@ TEST(Aliases, GiveLabelsBack) {
   EXPECT_EQ(label_of_sampler("comfy", "dpm2"), "dpm_2");
   EXPECT_EQ(label_of_sampler("a1111", "ddpm"), "");
   EXPECT_EQ(label_of_schedule("a1111", "karras"), "Karras");
+  EXPECT_EQ(label_of_schedule("a1111", "align_your_steps_xl"), "Align Your Steps");
+  EXPECT_EQ(label_of_schedule("a1111", "gits_xl"), "Align Your Steps GITS");
   EXPECT_EQ(label_of_schedule("a1111", "trailing"), "");
 }
 

@@ -114,7 +114,8 @@ class EveryScheduler : public testing::TestWithParam<SchedulerEntry> {
   int64_t most_steps() const { return entry().name == "lcm" || entry().name == "tcd" ? 50 : 1000; }
   /// Samplers that add noise, and look ahead of it or walk a part again.
   bool goes_up() const {
-    const std::set<std::string_view> names{"restart", "dpm2_ancestral", "dpmpp_2s_ancestral", "dpm_fast"};
+    const std::set<std::string_view> names{"restart", "dpm2_ancestral", "dpmpp_2s_ancestral", "dpm_fast",
+                                           "dpmpp_2s_ancestral_cfg_pp"};
     return names.contains(entry().name);
   }
   bool reads(std::string_view field) const {

@@ -31,6 +31,28 @@ SamplerRun sample_euler_ancestral_cfg_pp(at::Tensor x, SamplerSettings s) {
   co_return x;
 }
 
+/// DPM-Solver++(2S) from the sample moved by what the prompt changed: ComfyUI's.
+SamplerRun sample_dpmpp_2s_ancestral_cfg_pp(at::Tensor x, SamplerSettings s) {
+  for (size_t i = 0; i + 1 < s.sigmas.size(); ++i) {
+    const double sigma = s.sigmas[i], next = s.sigmas[i + 1];
+    const auto [down, up] = ancestral_step(sigma, next, s.eta);
+    const Question ask_first{x, sigma};
+    const Answer first = co_await ask_first;
+    if (down == 0) {
+      x = first.denoised;
+    } else {
+      const double h = std::log(sigma / down), middle = std::sqrt(sigma * down);
+      const at::Tensor moved = first.sample + (first.denoised - first.unconditional);
+      const at::Tensor half = middle / sigma * moved - std::expm1(-h / 2) * first.denoised;
+      const Question ask_second{half, middle};
+      const Answer second = co_await ask_second;
+      x = down / sigma * moved - std::expm1(-h) * second.denoised;
+    }
+    if (next > 0) x = x + s.noise(sigma, next) * up;
+  }
+  co_return x;
+}
+
 /// DPM-Solver++(2M) whose steps carry the unconditional picture's noise.
 SamplerRun sample_dpmpp_2m_cfg_pp(at::Tensor x, SamplerSettings s) {
   at::Tensor before;  // the unconditional picture of the step before

@@ -27,6 +27,7 @@ class Euler : public SigmaScheduler {
                                                  "timestep_type",
                                                  "steps_offset",
                                                  "rescale_betas_zero_snr",
+                                                 "zero_snr_alpha",
                                                  "final_sigmas_type",
                                                  "sigma_schedule",
                                                  "sigmas",

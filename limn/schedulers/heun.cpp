@@ -22,6 +22,7 @@ Heun::Heun(const Fields& config, const RunSettings& settings)
     : SigmaScheduler(config, settings,
                      {.noise = {.beta_start = 0.00085,
                                 .beta_end = 0.012,
+                                .zero_snr = zero_snr_of_levels(config),
                                 .beta_schedules = {"linear", "scaled_linear", "squaredcos_cap_v2", "exp"}}}),
       limits_{{}, read_clip(config, false)} {
   std::vector<float> levels = doubled(sigmas(), sigmas().size() - 1);

@@ -197,12 +197,41 @@ TEST(Noise, MixesTwoSeedsAsA1111Does) {
 
 TEST(Noise, PutsNoiseOfAnotherSizeIntoTheMiddle) {
   const std::vector<uint64_t> seeds{5};
-  const std::map<std::string, std::array<int64_t, 2>> sizes{{"smaller", {4, 10}}, {"larger", {8, 6}}};
+  const std::map<std::string, std::array<int64_t, 2>> sizes{
+      {"smaller", {4, 10}}, {"larger", {8, 6}}, {"odd", {9, 9}}};
   for (const auto& [name, size] : sizes) {
     const at::Tensor found = initial_noise(NoiseSource::seeded(seeds), seeds, NoiseGenerator::Cpu,
                                            {.resize_from = size}, {1, 4, 6, 8});
     EXPECT_TRUE(at::equal(found[0], tensors().at("resize." + name))) << name;
   }
+}
+
+TEST(Noise, GoesOnAfterAVariationAsWithoutOne) {
+  const std::vector<uint64_t> seeds{5, 5};
+  const std::vector<int64_t> shape{2, 4, 6, 8};
+  const std::vector<NoiseVariation> variations{{.seed = 99, .strength = 0.3},
+                                               {.resize_from = {{4, 10}}},
+                                               {.seed = 99, .strength = 1, .resize_from = {{8, 6}}}};
+  const NoiseSource plain = NoiseSource::seeded(seeds);
+  plain.draw(shape);
+  const at::Tensor expected = plain.draw(shape);
+  for (const NoiseVariation& variation : variations) {
+    const NoiseSource source = NoiseSource::seeded(seeds);
+    initial_noise(source, seeds, NoiseGenerator::Cpu, variation, shape);
+    EXPECT_TRUE(at::equal(source.draw(shape), expected));
+  }
+}
+
+TEST(Noise, OfAPartIsThatPartOfTheBatchs) {
+  const std::vector<uint64_t> three{5, 5, 5}, one{5};
+  const auto whole = NoiseSource::seeded(three, NoiseGenerator::Shared),
+             part = NoiseSource::seeded(one, NoiseGenerator::Shared, {.first = 1, .whole = 3});
+  for (int draws = 0; draws < 2; ++draws)
+    EXPECT_TRUE(at::equal(whole.draw({3, 4, 4, 4})[1], part.draw({1, 4, 4, 4})[0]));
+  const std::vector<double> levels{14, 5, 1, 0};
+  const auto brownian = whole.sampler(NoiseKind::Brownian, {3, 4, 4, 4}, levels),
+             own = part.sampler(NoiseKind::Brownian, {1, 4, 4, 4}, levels);
+  EXPECT_TRUE(at::equal(brownian(14, 5)[1], own(14, 5)[0]));
 }
 
 TEST(Noise, OfEachKindOfGeneratorIsItsOwn) {
@@ -216,6 +245,10 @@ TEST(Noise, OfEachKindOfGeneratorIsItsOwn) {
   // ENSD: the next draws are the first ones of other seeds.
   EXPECT_TRUE(at::equal(cpu.reseeded(31337).draw({2, 4, 4, 4})[0],
                         NoiseSource::draw_once(5 + 31337, {4, 4, 4}, NoiseGenerator::Cpu)));
+  // A1111's Brownian noise has the pictures' own seeds, whatever the ENSD.
+  const std::vector<double> levels{14, 5, 1, 0};
+  EXPECT_TRUE(at::equal(cpu.reseeded(31337).sampler(NoiseKind::Brownian, {2, 4, 4, 4}, levels)(14, 5),
+                        cpu.sampler(NoiseKind::Brownian, {2, 4, 4, 4}, levels)(14, 5)));
 }
 
 }  // namespace

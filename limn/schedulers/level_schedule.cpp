@@ -189,10 +189,10 @@ constexpr LevelScheduleEntry kSchedules[] = {
     {"kl_optimal", "Sabour et al. 2024, theorem 3.1 (ComfyUI)", kl_optimal},
     {"kl_optimal_a1111", "Sabour et al. 2024, theorem 3.1 (A1111): ends at the least level",
      kl_optimal_a1111},
-    {"align_your_steps", "Sabour et al. 2024, Stable Diffusion 1.5", align_your_steps},
-    {"align_your_steps_xl", "Sabour et al. 2024, Stable Diffusion XL", align_your_steps_xl},
-    {"gits", "Chen et al. 2024, Stable Diffusion 1.5", gits},
-    {"gits_xl", "Chen et al. 2024, Stable Diffusion XL", gits_xl},
+    {"align_your_steps", "Sabour et al. 2024, Stable Diffusion 1.5", align_your_steps, true},
+    {"align_your_steps_xl", "Sabour et al. 2024, Stable Diffusion XL", align_your_steps_xl, true},
+    {"gits", "Chen et al. 2024, Stable Diffusion 1.5", gits, true},
+    {"gits_xl", "Chen et al. 2024, Stable Diffusion XL", gits_xl, true},
     {"turbo", "Sauer et al. 2023: every n-th timestep from the last", turbo},
 };
 
@@ -218,7 +218,7 @@ std::vector<double> custom_levels(const Fields& config) {
 }
 
 SigmaRange range_of(const Fields& config, const SigmaTable& table, bool edm) {
-  return read_sigma_range(config, edm ? SigmaRange{80, 0.002} : table.range());
+  return read_sigma_range(config, edm ? kEdmRange : table.range());
 }
 
 }  // namespace
@@ -236,6 +236,10 @@ std::optional<Levels> read_level_schedule(const Fields& config, const SigmaTable
     if (!entry)
       throw Error(ErrorCode::BadFile, config.where() + ": sigma_schedule", "no '" + name + "'",
                   "known: " + names_of(level_schedules()));
+    if (edm && entry->is_published)
+      throw Error(ErrorCode::Unsupported, config.where() + ": sigma_schedule",
+                  name + " holds levels for Stable Diffusion's range, the model has another one",
+                  "use karras or exponential");
     const bool discards = config.boolean("discard_next_to_last_sigma", false);
     const double rho = config.number("rho", name == "polyexponential" ? 1 : 7);
     if (!(rho > 0)) throw Error(ErrorCode::BadFile, config.where() + ": rho", "expected a number above 0");

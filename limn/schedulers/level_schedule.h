@@ -26,6 +26,7 @@ struct LevelScheduleEntry {
   std::string_view source;
   /// Falling, the last one where the run ends: 0, or for some the least level.
   std::vector<double> (*levels)(const LevelRequest& request);
+  bool is_published = false;  // numbers made for Stable Diffusion's range, whatever the model's
 };
 std::span<const LevelScheduleEntry> level_schedules();
 
@@ -38,8 +39,9 @@ struct Levels {
 /// Reads sigma_schedule (a name of level_schedules()) or sigmas (a list), with sigma_min, sigma_max, rho,
 /// discard_next_to_last_sigma and init_noise ("sigma_max", A1111's; "variance", √(σ² + 1), ComfyUI's). Nothing when the
 /// configuration has neither.
-/// @param edm  Karras' preconditioning: the schedule is "karras" unless said, the range 0.002 to 80
-/// @throws Error{BadFile} for levels that do not fall, or are not positive
+/// @param edm  Karras' preconditioning: the schedule is "karras" unless said, the range kEdmRange
+/// @throws Error{BadFile} for levels that do not fall, or are not positive; Error{Unsupported} with edm for schedules that
+///         are published numbers
 std::optional<Levels> read_level_schedule(const Fields& config, const SigmaTable& table, bool edm,
                                           int64_t count);
 

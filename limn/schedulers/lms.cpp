@@ -15,7 +15,8 @@ constexpr size_t kOrder = 4;
 }  // namespace
 
 Lms::Lms(const Fields& config, const RunSettings& settings)
-    : SigmaScheduler(config, settings, {.karras_reads_range = false}) {}
+    : SigmaScheduler(config, settings,
+                     {.noise = {.zero_snr = zero_snr_of_levels(config)}, .karras_reads_range = false}) {}
 
 double integrated_lagrange(const std::vector<double>& nodes, size_t which, double from, double to) {
   // Coefficients around `from`, lowest power first: the nodes lie near it, so little cancels.

@@ -132,7 +132,9 @@ NoiseSchedule read_noise_schedule(const Fields& config, const NoiseDefaults& def
   const at::Tensor alphas_cumprod = at::cumprod(1.0 - betas, 0).contiguous();
   const float* data = alphas_cumprod.const_data_ptr<float>();
   out.alphas_cumprod.assign(data, data + alphas_cumprod.numel());
-  if (zero_snr && defaults.zero_snr == ZeroSnr::Finite) out.alphas_cumprod.back() = std::exp2(-24.0f);
+  const double terminal =
+      config.number("zero_snr_alpha", defaults.zero_snr == ZeroSnr::Finite ? std::exp2(-24.0) : 0.0);
+  if (zero_snr && terminal > 0) out.alphas_cumprod.back() = static_cast<float>(terminal);
   const auto& alpha = out.alphas_cumprod;
   const bool falls = std::adjacent_find(alpha.begin(), alpha.end(), std::less_equal<float>()) == alpha.end();
   if (!falls || !(alpha.front() < 1) || !(alpha.back() > 0 || zero_snr))

@@ -37,7 +37,7 @@ struct NoiseSchedule {
 };
 
 /// Reads num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas and, unless ignored,
-/// rescale_betas_zero_snr (Lin et al. 2023, algorithm 1).
+/// rescale_betas_zero_snr (Lin et al. 2023, algorithm 1), with zero_snr_alpha for another last ᾱ.
 /// @throws Error{BadFile} for betas outside (0, 1), Error{Unsupported} for a schedule the class does not know
 NoiseSchedule read_noise_schedule(const Fields& config, const NoiseDefaults& defaults);
 

@@ -59,10 +59,13 @@ constexpr NoiseGeneratorEntry kGenerators[] = {
 
 std::span<const NoiseGeneratorEntry> noise_generators() { return kGenerators; }
 
-NoiseSource NoiseSource::seeded(std::span<const uint64_t> seeds, NoiseGenerator generator) {
+NoiseSource NoiseSource::seeded(std::span<const uint64_t> seeds, NoiseGenerator generator,
+                                const PartOfBatch& part) {
   NoiseSource out;
   out.seeds_.assign(seeds.begin(), seeds.end());
+  out.brownian_seeds_ = out.seeds_;
   out.generator_ = generator;
+  out.part_ = part;
   const size_t streams =
       generator == NoiseGenerator::Shared ? std::min<size_t>(1, seeds.size()) : seeds.size();
   for (size_t i = 0; i < streams; ++i) out.streams_.push_back(stream_of(seeds[i], generator));
@@ -72,13 +75,26 @@ NoiseSource NoiseSource::seeded(std::span<const uint64_t> seeds, NoiseGenerator 
 NoiseSource NoiseSource::reseeded(uint64_t delta) const {
   std::vector<uint64_t> seeds;
   for (const uint64_t seed : seeds_) seeds.push_back(seed + delta);
-  return seeded(seeds, generator_);
+  NoiseSource out = seeded(seeds, generator_, part_);
+  out.brownian_seeds_ = brownian_seeds_;
+  return out;
+}
+
+std::vector<int64_t> NoiseSource::drawn_shape(at::IntArrayRef shape) const {
+  std::vector<int64_t> out = shape.vec();
+  if (part_.whole > 0) out[0] = part_.whole;
+  return out;
+}
+
+at::Tensor NoiseSource::made_part(const at::Tensor& drawn, int64_t count) const {
+  return drawn.slice(0, part_.first, part_.first + count);
 }
 
 at::Tensor NoiseSource::draw(at::IntArrayRef shape) const {
   LIMN_CHECK(!shape.empty() && shape[0] == static_cast<int64_t>(seeds_.size()),
              "noise for a batch of another size than the number of seeds");
-  if (generator_ == NoiseGenerator::Shared) return streams_.front()->draw(shape);
+  if (generator_ == NoiseGenerator::Shared)
+    return made_part(streams_.front()->draw(drawn_shape(shape)), shape[0]);
   std::vector<int64_t> one(shape.begin(), shape.end());
   one[0] = 1;
   std::vector<at::Tensor> drawn;
@@ -104,10 +120,13 @@ std::function<at::Tensor(double, double)> NoiseSource::sampler(NoiseKind kind, s
   const auto draw = [generator](uint64_t seed, at::IntArrayRef size) {
     return draw_once(seed, size, generator);
   };
-  if (generator_ == NoiseGenerator::Shared)
-    trees.emplace_back(seeds_.front(), least, levels.front(), shape, draw);
-  else
-    for (const uint64_t seed : seeds_) trees.emplace_back(seed, least, levels.front(), one, draw);
+  if (generator_ == NoiseGenerator::Shared) {
+    const BrownianTree tree(brownian_seeds_.front(), least, levels.front(), drawn_shape(shape), draw);
+    return [source = *this, tree, count = shape[0]](double sigma, double sigma_next) {
+      return source.made_part(tree.noise(sigma, sigma_next), count);
+    };
+  }
+  for (const uint64_t seed : brownian_seeds_) trees.emplace_back(seed, least, levels.front(), one, draw);
   return [trees, shape](double sigma, double sigma_next) {
     std::vector<at::Tensor> parts;
     for (const BrownianTree& tree : trees) parts.push_back(tree.noise(sigma, sigma_next));
@@ -129,7 +148,8 @@ at::Tensor slerp(double share, const at::Tensor& low, const at::Tensor& high) {
 
 at::Tensor initial_noise(const NoiseSource& source, std::span<const uint64_t> seeds, NoiseGenerator generator,
                          const NoiseVariation& v, at::IntArrayRef shape) {
-  if (v.strength == 0 && !v.resize_from) return source.draw(shape);
+  const at::Tensor drawn = source.draw(shape);
+  if (v.strength == 0 && !v.resize_from) return drawn;
   const std::vector<int64_t> whole(shape.begin() + 1, shape.end());
   std::vector<int64_t> drawn_shape = whole;
   if (v.resize_from) {
@@ -138,18 +158,14 @@ at::Tensor initial_noise(const NoiseSource& source, std::span<const uint64_t> se
   }
   std::vector<at::Tensor> out;
   for (size_t i = 0; i < seeds.size(); ++i) {
-    const NoiseSource own = NoiseSource::seeded(std::array{seeds[i]}, generator);
-    std::vector<int64_t> one{1};
-    one.insert(one.end(), drawn_shape.begin(), drawn_shape.end());
-    at::Tensor noise = own.draw(one)[0];
+    const at::Tensor large = drawn[static_cast<int64_t>(i)];
+    at::Tensor noise =
+        drawn_shape == whole ? large : NoiseSource::draw_once(seeds[i], drawn_shape, generator);
     if (v.strength != 0)
       noise = slerp(v.strength, noise, NoiseSource::draw_once(v.seed + i, drawn_shape, generator));
-    if (v.resize_from && drawn_shape != whole) {
-      one.assign(1, 1);
-      one.insert(one.end(), whole.begin(), whole.end());
-      at::Tensor large = own.draw(one)[0];  // the same generator goes on
+    if (drawn_shape != whole) {
       const auto span = [](int64_t target, int64_t from) {
-        const int64_t gap = (target - from) / 2;  // towards zero: A1111 divides and cuts
+        const int64_t gap = (target - from - (target < from ? 1 : 0)) / 2;  // rounded down, as A1111 does
         const int64_t length = gap >= 0 ? from : from + 2 * gap;
         return std::array{std::max<int64_t>(gap, 0), std::max<int64_t>(-gap, 0), length};
       };

@@ -33,14 +33,21 @@ enum class NoiseKind {
   Brownian,  // increments of one Brownian motion over σ, so that it does not depend on the number of steps
 };
 
+/// Pictures of a larger batch that one generator draws for.
+struct PartOfBatch {
+  int64_t first = 0;
+  int64_t whole = 0;  // pictures of the batch; 0: no more than there are seeds
+};
+
 /// Standard normal noise for a batch. One thread at a time.
 class NoiseSource {
  public:
   /// A generator seeded with each of `seeds`, as torch.Generator().manual_seed(seed); with NoiseGenerator::Shared the
-  /// first seed alone counts.
-  static NoiseSource seeded(std::span<const uint64_t> seeds, NoiseGenerator generator = NoiseGenerator::Cpu);
+  /// first seed alone counts, and `part` says which of the pictures it draws for are made.
+  static NoiseSource seeded(std::span<const uint64_t> seeds, NoiseGenerator generator = NoiseGenerator::Cpu,
+                            const PartOfBatch& part = {});
 
-  /// The same generators, made anew with `delta` added to their seeds (A1111's "ENSD").
+  /// The same generators, made anew with `delta` added to their seeds (A1111's "ENSD"). Brownian noise stays as it is.
   NoiseSource reseeded(uint64_t delta) const;
 
   /// @param shape  [batch, …]; batch must equal the number of seeds
@@ -60,7 +67,11 @@ class NoiseSource {
   class Stream;
 
  private:
-  std::vector<uint64_t> seeds_;
+  std::vector<int64_t> drawn_shape(at::IntArrayRef shape) const;
+  at::Tensor made_part(const at::Tensor& drawn, int64_t count) const;
+
+  std::vector<uint64_t> seeds_, brownian_seeds_;
+  PartOfBatch part_;
   NoiseGenerator generator_ = NoiseGenerator::Cpu;
   std::vector<std::shared_ptr<Stream>> streams_;
 };
@@ -72,8 +83,8 @@ struct NoiseVariation {
   std::optional<std::array<int64_t, 2>> resize_from;  // height, width, latents
 };
 
-/// Unit noise as A1111's web UI makes it: slerp between two seeds' noise, and noise of another size in the middle.
-/// Draws once from `noise`, as NoiseSource::draw.
+/// Unit noise as A1111's web UI makes it: slerp between two seeds' noise, and noise of another size in the middle, drawn
+/// by generators made for it. Draws once from `noise`, as NoiseSource::draw, whatever the variation.
 at::Tensor initial_noise(const NoiseSource& noise, std::span<const uint64_t> seeds, NoiseGenerator generator,
                          const NoiseVariation& variation, at::IntArrayRef shape);
 

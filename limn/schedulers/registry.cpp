@@ -34,6 +34,7 @@ template <SamplerFunction function, NoiseKind noise = NoiseKind::Independent, in
           SamplerScheduler::Length length = SamplerScheduler::Length::OfSteps, bool unconditional = false>
 constexpr SchedulerEntry sampler(std::string_view name, std::string_view class_name,
                                  std::string_view source) {
+  constexpr bool rounds = function == sample_dpm_2 || function == sample_dpm_2_ancestral;
   return {name,
           class_name,
           source,
@@ -42,7 +43,7 @@ constexpr SchedulerEntry sampler(std::string_view name, std::string_view class_n
              const std::string& where) -> std::unique_ptr<Scheduler> {
             return std::make_unique<SamplerScheduler>(
                 Fields(config, where), settings,
-                SamplerScheduler::Options{function, calls, length, noise, unconditional});
+                SamplerScheduler::Options{function, calls, length, noise, unconditional, rounds});
           },
           length == SamplerScheduler::Length::Chosen};
 }
@@ -52,13 +53,25 @@ constexpr SchedulerEntry row(std::string_view name, std::string_view class_name,
   return {name, class_name, source, Algorithm::kFields, make<Algorithm>};
 }
 
+/// One that --eta has an effect on.
+constexpr SchedulerEntry with_eta(SchedulerEntry entry) {
+  entry.takes_eta = true;
+  return entry;
+}
+
+/// One that goes by the first and the least level alone.
+constexpr SchedulerEntry between_ends(SchedulerEntry entry) {
+  entry.fields = kFreeSamplerFields;
+  return entry;
+}
+
 constexpr SchedulerEntry kSchedulers[] = {
-    row<Ddim>("ddim", "DDIMScheduler", "Song et al. 2021 (DDIM), eq. 12"),
+    with_eta(row<Ddim>("ddim", "DDIMScheduler", "Song et al. 2021 (DDIM), eq. 12")),
     row<Ddpm>("ddpm", "DDPMScheduler", "Ho et al. 2020, eq. 7"),
     row<Pndm>("pndm", "PNDMScheduler", "Liu et al. 2022, eq. 9 to 13"),
     row<Euler>("euler", "EulerDiscreteScheduler", "Karras et al. 2022, alg. 2 with Euler steps, no churn"),
-    row<EulerAncestral>("euler_ancestral", "EulerAncestralDiscreteScheduler",
-                        "Crowson, k-diffusion, sample_euler_ancestral"),
+    with_eta(row<EulerAncestral>("euler_ancestral", "EulerAncestralDiscreteScheduler",
+                                 "Crowson, k-diffusion, sample_euler_ancestral")),
     row<Heun>("heun", "HeunDiscreteScheduler", "Karras et al. 2022, alg. 1"),
     row<Lms>("lms", "LMSDiscreteScheduler", "Crowson, k-diffusion, sample_lms"),
     row<DpmSolverMultistep>("dpmpp_2m", "DPMSolverMultistepScheduler",
@@ -66,7 +79,7 @@ constexpr SchedulerEntry kSchedulers[] = {
     row<UniPc>("unipc", "UniPCMultistepScheduler", "Zhao et al. 2023, alg. 1 and 2"),
     row<Deis>("deis", "DEISMultistepScheduler", "Zhang & Chen 2023, eq. 13 to 15"),
     row<Lcm>("lcm", "LCMScheduler", "Luo et al. 2023, alg. 1"),
-    row<Tcd>("tcd", "TCDScheduler", "Zheng et al. 2024, alg. 4"),
+    with_eta(row<Tcd>("tcd", "TCDScheduler", "Zheng et al. 2024, alg. 4")),
     row<FlowMatchEuler>("flow_match_euler", "FlowMatchEulerDiscreteScheduler",
                         "Lipman et al. 2023; Esser et al. 2024, eq. 23"),
     row<FlowMatchHeun>("flow_match_heun", "FlowMatchHeunDiscreteScheduler",
@@ -75,28 +88,34 @@ constexpr SchedulerEntry kSchedulers[] = {
     sampler<sample_dpmpp_2m>("k_dpmpp_2m", "EDMDPMSolverMultistepScheduler", "k-diffusion, sample_dpmpp_2m"),
     sampler<sample_dpm_2, NoiseKind::Independent, 2>("dpm2", "KDPM2DiscreteScheduler",
                                                      "k-diffusion, sample_dpm_2"),
-    sampler<sample_dpm_2_ancestral, NoiseKind::Independent, 2>(
-        "dpm2_ancestral", "KDPM2AncestralDiscreteScheduler", "k-diffusion, sample_dpm_2_ancestral"),
-    sampler<sample_dpmpp_2s_ancestral, NoiseKind::Independent, 2>("dpmpp_2s_ancestral", "",
-                                                                  "k-diffusion, sample_dpmpp_2s_ancestral"),
-    sampler<sample_dpmpp_sde, NoiseKind::Brownian, 2>("dpmpp_sde", "DPMSolverSDEScheduler",
-                                                      "k-diffusion, sample_dpmpp_sde"),
-    sampler<sample_dpmpp_2m_sde, NoiseKind::Brownian>("dpmpp_2m_sde", "",
-                                                      "k-diffusion, sample_dpmpp_2m_sde, midpoint"),
-    sampler<sample_dpmpp_2m_sde_heun, NoiseKind::Brownian>("dpmpp_2m_sde_heun", "",
-                                                           "k-diffusion, sample_dpmpp_2m_sde, heun"),
-    sampler<sample_dpmpp_3m_sde, NoiseKind::Brownian>("dpmpp_3m_sde", "", "k-diffusion, sample_dpmpp_3m_sde"),
-    sampler<sample_dpm_fast>("dpm_fast", "", "k-diffusion, sample_dpm_fast"),
-    sampler<sample_dpm_adaptive, NoiseKind::Independent, 1, SamplerScheduler::Length::Chosen>(
-        "dpm_adaptive", "", "k-diffusion, sample_dpm_adaptive"),
+    with_eta(sampler<sample_dpm_2_ancestral, NoiseKind::Independent, 2>(
+        "dpm2_ancestral", "KDPM2AncestralDiscreteScheduler", "k-diffusion, sample_dpm_2_ancestral")),
+    with_eta(sampler<sample_dpmpp_2s_ancestral, NoiseKind::Independent, 2>(
+        "dpmpp_2s_ancestral", "", "k-diffusion, sample_dpmpp_2s_ancestral")),
+    with_eta(sampler<sample_dpmpp_sde, NoiseKind::Brownian, 2>("dpmpp_sde", "DPMSolverSDEScheduler",
+                                                               "k-diffusion, sample_dpmpp_sde")),
+    with_eta(sampler<sample_dpmpp_2m_sde, NoiseKind::Brownian>("dpmpp_2m_sde", "",
+                                                               "k-diffusion, sample_dpmpp_2m_sde, midpoint")),
+    with_eta(sampler<sample_dpmpp_2m_sde_heun, NoiseKind::Brownian>(
+        "dpmpp_2m_sde_heun", "", "k-diffusion, sample_dpmpp_2m_sde, heun")),
+    with_eta(sampler<sample_dpmpp_3m_sde, NoiseKind::Brownian>("dpmpp_3m_sde", "",
+                                                               "k-diffusion, sample_dpmpp_3m_sde")),
+    between_ends(with_eta(sampler<sample_dpm_fast>("dpm_fast", "", "k-diffusion, sample_dpm_fast"))),
+    between_ends(
+        with_eta(sampler<sample_dpm_adaptive, NoiseKind::Independent, 1, SamplerScheduler::Length::Chosen>(
+            "dpm_adaptive", "", "k-diffusion, sample_dpm_adaptive"))),
     sampler<sample_restart>("restart", "", "Xu et al. 2023, alg. 1, as A1111 sets it"),
     sampler<sample_lcm>("k_lcm", "", "Luo et al. 2023, alg. 1, on k-diffusion's levels"),
     sampler<sample_euler_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps, true>(
         "euler_cfg_pp", "", "Chung et al. 2024, alg. 2"),
-    sampler<sample_euler_ancestral_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps,
-            true>("euler_ancestral_cfg_pp", "", "Chung et al. 2024, alg. 2, ancestral"),
+    with_eta(
+        sampler<sample_euler_ancestral_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps,
+                true>("euler_ancestral_cfg_pp", "", "Chung et al. 2024, alg. 2, ancestral")),
     sampler<sample_dpmpp_2m_cfg_pp, NoiseKind::Independent, 1, SamplerScheduler::Length::OfSteps, true>(
         "dpmpp_2m_cfg_pp", "", "Chung et al. 2024, on DPM-Solver++(2M)"),
+    with_eta(sampler<sample_dpmpp_2s_ancestral_cfg_pp, NoiseKind::Independent, 2,
+                     SamplerScheduler::Length::OfSteps, true>(
+        "dpmpp_2s_ancestral_cfg_pp", "", "Chung et al. 2024, on DPM-Solver++(2S) (ComfyUI)")),
 };
 
 constexpr ScheduleEntry kSchedules[] = {

@@ -25,9 +25,10 @@ SamplerScheduler::SamplerScheduler(const Fields& config, const RunSettings& sett
     : SigmaScheduler(config, settings,
                      {.noise = {.zero_snr = ZeroSnr::Finite},
                       .reads_final_sigmas_type = true,
-                      .rounds_timesteps = true}),
+                      .rounds_timesteps = options.rounds_timesteps}),
       options_(options),
-      eta_(config.number("eta", 1)) {
+      eta_(settings.eta.value_or(config.number("eta", 1))),
+      noise_spans_schedule_(config.one_of("noise_range", "schedule", {"schedule", "run"}) == "schedule") {
   if (!(eta_ >= 0 && eta_ <= 1))
     throw Error(ErrorCode::BadFile, config.where() + ": eta", "expected a number from 0 to 1");
   levels_.assign(sigmas().begin(), sigmas().end());
@@ -89,7 +90,7 @@ at::Tensor SamplerScheduler::step(const at::Tensor& model_output, size_t i, cons
   if (!run_) {
     const auto levels = levels_from(i);
     const std::vector<int64_t> shape = sample.sizes().vec();
-    auto draw = noise.sampler(options_.noise, shape, levels_);
+    auto draw = noise.sampler(options_.noise, shape, noise_spans_schedule_ ? levels_ : levels);
     run_ = options_.function(sample, {.sigmas = levels, .eta = eta_, .noise = std::move(draw)});
     run_.start();
   }

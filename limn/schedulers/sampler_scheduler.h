@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <iterator>
+#include <span>
 #include <string_view>
 
 #include "limn/schedulers/sampler_run.h"
@@ -18,7 +20,8 @@ struct SamplerSettings {
 };
 using SamplerFunction = SamplerRun (*)(at::Tensor x, SamplerSettings settings);
 
-/// The fields of a scheduler_config.json that all samplers below read.
+/// The fields of a scheduler_config.json that all samplers below read; the last one, a list of levels, not by those that
+/// choose levels of their own between the ends.
 inline constexpr std::string_view kSamplerFields[] = {"num_train_timesteps",
                                                       "beta_start",
                                                       "beta_end",
@@ -33,14 +36,17 @@ inline constexpr std::string_view kSamplerFields[] = {"num_train_timesteps",
                                                       "rescale_betas_zero_snr",
                                                       "final_sigmas_type",
                                                       "sigma_schedule",
-                                                      "sigmas",
                                                       "sigma_min",
                                                       "sigma_max",
                                                       "rho",
                                                       "sigma_data",
                                                       "discard_next_to_last_sigma",
                                                       "init_noise",
-                                                      "eta"};
+                                                      "zero_snr_alpha",
+                                                      "noise_range",
+                                                      "eta",
+                                                      "sigmas"};
+inline constexpr auto kFreeSamplerFields = std::span(kSamplerFields).first(std::size(kSamplerFields) - 1);
 
 /// Any sampler function as a Scheduler: each step() answers the question it asked last.
 class SamplerScheduler : public SigmaScheduler {
@@ -55,6 +61,7 @@ class SamplerScheduler : public SigmaScheduler {
     Length length = Length::OfSteps;
     NoiseKind noise = NoiseKind::Independent;
     bool reads_unconditional = false;
+    bool rounds_timesteps = false;  // of Karras' levels, as diffusers' class of the name does
   };
 
   SamplerScheduler(const Fields& config, const RunSettings& settings, const Options& options);
@@ -75,6 +82,8 @@ class SamplerScheduler : public SigmaScheduler {
 
   Options options_;
   double eta_;
+  bool
+      noise_spans_schedule_;  // Brownian noise: all levels of the schedule, or (ComfyUI) those of the run alone
   std::vector<double> levels_;  // of the schedule, the final one included
   std::vector<double> grid_;    // its timesteps
   std::vector<double> calls_;   // σ of each model call
@@ -99,6 +108,7 @@ SamplerRun sample_euler_edm(at::Tensor x, SamplerSettings settings);
 SamplerRun sample_euler_cfg_pp(at::Tensor x, SamplerSettings settings);
 SamplerRun sample_euler_ancestral_cfg_pp(at::Tensor x, SamplerSettings settings);
 SamplerRun sample_dpmpp_2m_cfg_pp(at::Tensor x, SamplerSettings settings);
+SamplerRun sample_dpmpp_2s_ancestral_cfg_pp(at::Tensor x, SamplerSettings settings);
 
 /// How far an ancestral step goes down, and how much noise brings it up again: Song et al. 2021 (SDE), appendix F.
 struct AncestralStep {

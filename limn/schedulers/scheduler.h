@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ std::string_view name_of(Prediction prediction);
 /// What one run asks for; a plain value.
 struct RunSettings {
   int64_t num_inference_steps = 50;
-  double eta = 0.0;  // DDIM's η, ignored by others
+  std::optional<double>
+      eta;  // share of fresh noise; absent: the algorithm's own. Ignored by those without takes_eta
 };
 
 /// Turns model outputs into less noisy samples: one instance, one run, one thread at a time.
@@ -73,6 +75,7 @@ struct SchedulerEntry {
   std::unique_ptr<Scheduler> (*make)(const json::object& config, const RunSettings& settings,
                                      const std::string& where);
   bool one_picture_a_batch = false;  // its steps depend on all pictures of a batch together
+  bool takes_eta = false;
 };
 std::span<const SchedulerEntry> all();
 

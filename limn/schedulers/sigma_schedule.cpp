@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/linspace.h>
 #include <boost/math/distributions/beta.hpp>
 
 #include "limn/base/error.h"
@@ -68,6 +70,12 @@ std::vector<double> spaced_sigmas(SigmaSpacing spacing, const SigmaRange& range,
 
 SigmaTable::SigmaTable(std::vector<float> sigmas) : sigmas_(std::move(sigmas)) {
   for (float sigma : sigmas_) logs_.push_back(static_cast<float>(std::log(static_cast<double>(sigma))));
+}
+
+SigmaTable SigmaTable::log_spaced(const SigmaRange& range, int64_t count) {
+  const at::Tensor sigmas =
+      at::linspace(std::log(range.least), std::log(range.most), count, at::kFloat).exp().contiguous();
+  return SigmaTable({sigmas.const_data_ptr<float>(), sigmas.const_data_ptr<float>() + count});
 }
 
 double SigmaTable::timestep_of(double sigma) const {

@@ -34,6 +34,9 @@ struct SigmaRange {
 /// @throws Error{BadFile} for ends that are not positive
 SigmaRange read_sigma_range(const Fields& config, SigmaRange fallback);
 
+/// Of models with Karras' preconditioning: Karras et al. 2022, table 1, "EDM".
+inline constexpr SigmaRange kEdmRange{80, 0.002};
+
 /// `count` noise levels from range.most to range.least; count 1 gives range.most alone.
 /// @param spacing  Karras, Exponential or Beta
 std::vector<double> spaced_sigmas(SigmaSpacing spacing, const SigmaRange& range, int64_t count);
@@ -50,6 +53,10 @@ class SigmaTable {
   /// `count` levels even in the table's float32 logarithms, falling.
   std::vector<double> lu_sigmas(int64_t count) const;
   SigmaRange range() const { return {sigmas_.back(), sigmas_.front()}; }
+
+  /// `count` levels evenly spaced in log σ, in the place of a training's table: what ComfyUI has for models with Karras'
+  /// preconditioning.
+  static SigmaTable log_spaced(const SigmaRange& range, int64_t count);
 
  private:
   std::vector<float> sigmas_, logs_;

@@ -31,17 +31,29 @@ std::vector<double> run_sigmas(const Fields& config, bool reads_interpolation, c
   return out;
 }
 
+SigmaTable table_of(const Fields& config, const NoiseSchedule& schedule, bool edm) {
+  return edm ? SigmaTable::log_spaced(read_sigma_range(config, kEdmRange), schedule.num_train_timesteps())
+             : SigmaTable(schedule.sigmas());
+}
+
 }  // namespace
+
+ZeroSnr zero_snr_of_levels(const Fields& config) {
+  return config.has("sigma_schedule") || config.has("sigmas") ? ZeroSnr::Finite : ZeroSnr::Ignored;
+}
 
 SigmaScheduler::SigmaScheduler(const Fields& config, const RunSettings& settings,
                                const SigmaDefaults& defaults)
     : schedule_(read_noise_schedule(config, defaults.noise)),
       spacing_(read_timestep_spacing(config, "linspace")),
       prediction_(read_prediction(config, defaults.predictions)),
-      table_(schedule_.sigmas()),
-      sigma_data_(config.optional_number("sigma_data")) {
+      sigma_data_(config.optional_number("sigma_data")),
+      table_(table_of(config, schedule_, sigma_data_.has_value())) {
   if (sigma_data_ && !(*sigma_data_ > 0))
     throw Error(ErrorCode::BadFile, config.where() + ": sigma_data", "expected a number above 0");
+  if (sigma_data_ && prediction_ == Prediction::Sample)
+    throw Error(ErrorCode::Unsupported, config.where() + ": prediction_type",
+                "'sample' does not go with sigma_data", "known: epsilon, v_prediction");
   if (defaults.reads_sigma_schedule) {
     if (const auto levels =
             read_level_schedule(config, table_, sigma_data_.has_value(), settings.num_inference_steps)) {

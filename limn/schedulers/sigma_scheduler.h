@@ -23,6 +23,9 @@ struct SigmaDefaults {
   std::initializer_list<std::string_view> predictions = {"epsilon", "v_prediction", "sample"};
 };
 
+/// For classes that do not read rescale_betas_zero_snr in diffusers: levels that other programs know hang on it.
+ZeroSnr zero_snr_of_levels(const Fields& config);
+
 /// What Euler, Heun and LMS share: samples are x₀ + σ·noise, the model is shown sample / √(σ² + 1).
 /// Source: Karras et al. 2022, table 1.
 class SigmaScheduler : public Scheduler {
@@ -55,8 +58,8 @@ class SigmaScheduler : public Scheduler {
   NoiseSchedule schedule_;
   TimestepSpacing spacing_;
   Prediction prediction_;
-  SigmaTable table_;
   std::optional<double> sigma_data_;  // with Karras' preconditioning
+  SigmaTable table_;
   std::optional<double> init_noise_sigma_;
   std::vector<double> timesteps_;
   std::vector<float> sigmas_;

@@ -13,7 +13,7 @@ namespace limn::schedulers {
 Tcd::Tcd(const Fields& config, const RunSettings& settings)
     : AlphaScheduler(config, settings,
                      {.beta_start = 0.00085, .beta_end = 0.012, .zero_snr = ZeroSnr::Exact}),
-      eta_(settings.eta) {
+      eta_(settings.eta.value_or(0)) {
   if (!(eta_ >= 0 && eta_ <= 1))
     throw Error(ErrorCode::InvalidArgument, "eta", "expected a number from 0 to 1");
   set_timesteps(distilled_timesteps(config, num_train_timesteps(), num_inference_steps()));

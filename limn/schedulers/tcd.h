@@ -18,7 +18,8 @@ class Tcd : public AlphaScheduler {
                                                  "trained_betas",
                                                  "original_inference_steps",
                                                  "prediction_type",
-                                                 "rescale_betas_zero_snr"};
+                                                 "rescale_betas_zero_snr",
+                                                 "zero_snr_alpha"};
   Tcd(const Fields& config, const RunSettings& settings);
   at::Tensor step(const at::Tensor& model_output, size_t i, const at::Tensor& sample,
                   const NoiseSource& noise) override;

@@ -104,13 +104,15 @@ struct TextEncoding {
 /// [chunks, tokens], false where no other token looks, or undefined.
 using EncodeIds = std::function<TextEncoding(const at::Tensor& ids, const at::Tensor& mask)>;
 
-/// A text in one of the languages above through one encoder.
+/// Texts in one of the languages above through one encoder. Those of one A1111 schedule go together: there they all get as
+/// many chunks as the longest, and "Original" keeps the mean of all, each as often as it is in the schedule.
 /// @param syntax  not Plain
 ///
 /// Sources: A1111 and ComfyUI by their behaviour; Compel 2.5 with CompelForSD's settings: nothing cut, what counts less is
 /// masked.
-TextEncoding encode_weighted(const std::string& text, PromptSyntax syntax, Emphasis emphasis,
-                             const CLIPTokenizer& tokenizer, const EncodeIds& encode);
+std::vector<TextEncoding> encode_weighted(std::span<const std::string> texts, PromptSyntax syntax,
+                                          Emphasis emphasis, const CLIPTokenizer& tokenizer,
+                                          const EncodeIds& encode);
 
 /// The empty prompt, one chunk.
 TextEncoding encode_empty(const CLIPTokenizer& tokenizer, const EncodeIds& encode);

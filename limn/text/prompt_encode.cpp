@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 
 #include "limn/base/error.h"
 #include "limn/text/chunks.h"
@@ -55,18 +57,6 @@ bool has_weights(const TokenChunk& chunk) {
   return std::ranges::any_of(chunk.weights, [](float weight) { return weight != 1; });
 }
 
-namespace {
-
-/// A1111: every token's state times its weight; "Original" keeps the mean of the chunk.
-at::Tensor emphasised(const at::Tensor& states, const TokenChunk& chunk, Emphasis emphasis) {
-  if (emphasis == Emphasis::Ignore || emphasis == Emphasis::None) return states;
-  const at::Tensor weights = at::tensor(chunk.weights).to(states.options()).unsqueeze(-1);
-  const at::Tensor changed = states * weights;
-  return emphasis == Emphasis::Original ? changed * (states.mean() / changed.mean()) : changed;
-}
-
-}  // namespace
-
 at::Tensor drawn_apart(const at::Tensor& states, const TokenChunk& chunk, const at::Tensor& empty) {
   const at::Tensor weights = at::tensor(chunk.weights).to(states.options()).unsqueeze(-1);
   return at::where(weights == 1, states, empty + (states - empty) * weights);
@@ -74,10 +64,8 @@ at::Tensor drawn_apart(const at::Tensor& states, const TokenChunk& chunk, const 
 
 namespace {
 
-std::vector<WeightedText> parts_of(const std::string& text, PromptSyntax syntax, Emphasis emphasis) {
-  if (syntax == PromptSyntax::Comfy) return parse_comfy_weights(text);
-  if (emphasis == Emphasis::None) return {{text, 1}};
-  return parse_a1111_weights(text);
+std::vector<WeightedText> a1111_parts(const std::string& text, Emphasis emphasis) {
+  return emphasis == Emphasis::None ? std::vector<WeightedText>{{text, 1}} : parse_a1111_weights(text);
 }
 
 }  // namespace
@@ -145,27 +133,80 @@ std::vector<TokenChunk> comfy_chunks(const CLIPTokenizer& tokenizer, std::span<c
   return out;
 }
 
-TextEncoding encode_weighted(const std::string& text, PromptSyntax syntax, Emphasis emphasis,
-                             const CLIPTokenizer& tokenizer, const EncodeIds& encode) {
-  LIMN_CHECK(syntax != PromptSyntax::Plain, "plain prompts have no weights");
-  if (syntax == PromptSyntax::Compel) return encode_compel(text, tokenizer, encode);
-  const auto parts = parts_of(text, syntax, emphasis);
-  std::vector<TokenChunk> chunks =
-      syntax == PromptSyntax::Comfy ? comfy_chunks(tokenizer, parts) : a1111_chunks(tokenizer, parts);
+namespace {
+
+/// A1111: every token's state times its weight; "Original" keeps the mean over a schedule's texts, chunk by chunk.
+std::vector<TextEncoding> encode_a1111(std::span<const std::string> texts, Emphasis emphasis,
+                                       const CLIPTokenizer& tokenizer, const EncodeIds& encode) {
+  struct Text {
+    std::vector<TokenChunk> chunks;
+    double count = 0;  // in the schedule
+    TextEncoding made;
+  };
+  std::map<std::string, Text> different;
+  size_t longest = 0;
+  for (const std::string& text : texts) {
+    Text& own = different[text];
+    if (own.count++ == 0) own.chunks = a1111_chunks(tokenizer, a1111_parts(text, emphasis));
+    longest = std::max(longest, own.chunks.size());
+  }
+  for (auto& [name, text] : different) {
+    text.chunks.resize(longest, finished(tokenizer, {}));
+    text.made = encode(ids_of(text.chunks), {});
+  }
+  const bool weighs = emphasis != Emphasis::Ignore && emphasis != Emphasis::None;
+  for (size_t i = 0; i < longest && weighs; ++i) {
+    at::Tensor before = at::zeros({}), after = at::zeros({});
+    for (auto& [name, text] : different) {
+      const at::Tensor states = text.made.hidden_states[static_cast<int64_t>(i)];
+      before = before + text.count * states.mean().to(before.options());
+      states.mul_(at::tensor(text.chunks[i].weights).to(states.options()).unsqueeze(-1));
+      after = after + text.count * states.mean().to(after.options());
+    }
+    for (auto& [name, text] : different)
+      if (emphasis == Emphasis::Original) {
+        const at::Tensor states = text.made.hidden_states[static_cast<int64_t>(i)];
+        states.mul_((before / after).to(states.options()));
+      }
+  }
+  std::vector<TextEncoding> out;
+  for (const std::string& text : texts) {
+    const TextEncoding& made = different[text].made;
+    out.push_back({made.hidden_states.flatten(0, 1).unsqueeze(0),
+                   made.text_embeds.defined() ? made.text_embeds.slice(0, 0, 1) : at::Tensor()});
+  }
+  return out;
+}
+
+/// ComfyUI: away from the empty prompt.
+TextEncoding encode_comfy(const std::string& text, const CLIPTokenizer& tokenizer, const EncodeIds& encode) {
+  std::vector<TokenChunk> chunks = comfy_chunks(tokenizer, parse_comfy_weights(text));
   const size_t count = chunks.size();
-  const bool needs_empty = syntax == PromptSyntax::Comfy && std::ranges::any_of(chunks, has_weights);
-  if (needs_empty) chunks.push_back(finished(tokenizer, {}));
+  if (std::ranges::any_of(chunks, has_weights)) chunks.push_back(finished(tokenizer, {}));
   const TextEncoding made = encode(ids_of(chunks), {});
   std::vector<at::Tensor> states;
   for (size_t i = 0; i < count; ++i) {
     const at::Tensor own = made.hidden_states[static_cast<int64_t>(i)];
-    states.push_back(syntax == PromptSyntax::A1111 ? emphasised(own, chunks[i], emphasis)
-                     : has_weights(chunks[i])
+    states.push_back(has_weights(chunks[i])
                          ? drawn_apart(own, chunks[i], made.hidden_states[static_cast<int64_t>(count)])
                          : own);
   }
   return {at::cat(states, 0).unsqueeze(0),
           made.text_embeds.defined() ? made.text_embeds.slice(0, 0, 1) : at::Tensor()};
+}
+
+}  // namespace
+
+std::vector<TextEncoding> encode_weighted(std::span<const std::string> texts, PromptSyntax syntax,
+                                          Emphasis emphasis, const CLIPTokenizer& tokenizer,
+                                          const EncodeIds& encode) {
+  LIMN_CHECK(syntax != PromptSyntax::Plain, "plain prompts have no weights");
+  if (syntax == PromptSyntax::A1111) return encode_a1111(texts, emphasis, tokenizer, encode);
+  std::vector<TextEncoding> out;
+  for (const std::string& text : texts)
+    out.push_back(syntax == PromptSyntax::Compel ? encode_compel(text, tokenizer, encode)
+                                                 : encode_comfy(text, tokenizer, encode));
+  return out;
 }
 
 }  // namespace limn::text

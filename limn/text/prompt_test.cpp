@@ -198,36 +198,55 @@ TextEncoding fake(const at::Tensor& ids, const at::Tensor&) {
   return {at::stack({values, places, places * 0 + 1}, -1), values.sum(1, true)};
 }
 
+TextEncoding encoded(const std::string& text, PromptSyntax syntax, Emphasis emphasis) {
+  return encode_weighted({&text, 1}, syntax, emphasis, tokenizer(), fake).front();
+}
+
 TEST(EncodeWeighted, KeepsTheMeanOfAChunkAsA1111Does) {
-  const auto plain = encode_weighted("a cat", PromptSyntax::A1111, Emphasis::Original, tokenizer(), fake);
-  const auto strong =
-      encode_weighted("a (cat:1.5)", PromptSyntax::A1111, Emphasis::Original, tokenizer(), fake);
-  const auto raw = encode_weighted("a (cat:1.5)", PromptSyntax::A1111, Emphasis::NoNorm, tokenizer(), fake);
+  const auto plain = encoded("a cat", PromptSyntax::A1111, Emphasis::Original);
+  const auto strong = encoded("a (cat:1.5)", PromptSyntax::A1111, Emphasis::Original);
+  const auto raw = encoded("a (cat:1.5)", PromptSyntax::A1111, Emphasis::NoNorm);
   EXPECT_NEAR(strong.hidden_states.mean().item<double>(), plain.hidden_states.mean().item<double>(), 1e-5);
   EXPECT_TRUE(at::allclose(raw.hidden_states[0][2], plain.hidden_states[0][2] * 1.5));
   EXPECT_TRUE(at::equal(raw.hidden_states[0][1], plain.hidden_states[0][1]));
-  const auto ignored =
-      encode_weighted("a (cat:1.5)", PromptSyntax::A1111, Emphasis::Ignore, tokenizer(), fake);
+  const auto ignored = encoded("a (cat:1.5)", PromptSyntax::A1111, Emphasis::Ignore);
   EXPECT_TRUE(at::equal(ignored.hidden_states, plain.hidden_states));
-  const auto letters = encode_weighted("(cat:1.5)", PromptSyntax::A1111, Emphasis::None, tokenizer(), fake);
+  const auto letters = encoded("(cat:1.5)", PromptSyntax::A1111, Emphasis::None);
   EXPECT_FALSE(at::equal(letters.hidden_states, plain.hidden_states));
 }
 
 TEST(EncodeWeighted, DrawsAwayFromTheEmptyPromptAsComfyUiDoes) {
-  const auto plain = encode_weighted("a cat", PromptSyntax::Comfy, Emphasis::Original, tokenizer(), fake);
-  const auto strong =
-      encode_weighted("a (cat:1.5)", PromptSyntax::Comfy, Emphasis::Original, tokenizer(), fake);
-  const auto empty = encode_weighted("", PromptSyntax::Comfy, Emphasis::Original, tokenizer(), fake);
+  const auto plain = encoded("a cat", PromptSyntax::Comfy, Emphasis::Original);
+  const auto strong = encoded("a (cat:1.5)", PromptSyntax::Comfy, Emphasis::Original);
+  const auto empty = encoded("", PromptSyntax::Comfy, Emphasis::Original);
   const at::Tensor wanted = empty.hidden_states + (plain.hidden_states - empty.hidden_states) * 1.5;
   EXPECT_TRUE(at::allclose(strong.hidden_states[0][2], wanted[0][2]));
   EXPECT_TRUE(at::equal(strong.hidden_states[0][1], plain.hidden_states[0][1]));
 }
 
 TEST(EncodeWeighted, JoinsChunksAndKeepsTheFirstVector) {
-  const auto made = encode_weighted(words(100), PromptSyntax::A1111, Emphasis::Original, tokenizer(), fake);
+  const auto made = encoded(words(100), PromptSyntax::A1111, Emphasis::Original);
   EXPECT_EQ(made.hidden_states.sizes(), (std::vector<int64_t>{1, 154, 3}));
-  const auto first = encode_weighted(words(75), PromptSyntax::A1111, Emphasis::Original, tokenizer(), fake);
+  const auto first = encoded(words(75), PromptSyntax::A1111, Emphasis::Original);
   EXPECT_TRUE(at::equal(made.text_embeds, first.text_embeds));
+}
+
+TEST(EncodeWeighted, KeepsTheMeanOfAllTextsOfASchedule) {
+  const std::vector<std::string> texts{"a (cat:2)", "a dog", "a dog", words(100)};
+  const auto made = encode_weighted(texts, PromptSyntax::A1111, Emphasis::Original, tokenizer(), fake);
+  ASSERT_EQ(made.size(), texts.size());
+  // As many chunks as the longest has; each counts as often as it is there.
+  double before = 0, after = 0;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(made[i].hidden_states.size(1), 154) << i;
+    const auto plain = encoded(texts[i], PromptSyntax::A1111, Emphasis::Ignore).hidden_states;
+    before += plain.slice(1, 0, 77).mean().item<double>();
+    after += made[i].hidden_states.slice(1, 0, 77).mean().item<double>();
+  }
+  EXPECT_NEAR(after, before, 1e-5);
+  EXPECT_TRUE(at::equal(made[1].hidden_states, made[2].hidden_states));
+  const auto alone = encoded(texts[1], PromptSyntax::A1111, Emphasis::Original).hidden_states;
+  EXPECT_FALSE(at::allclose(made[1].hidden_states.slice(1, 0, 77), alone));  // scaled with the others
 }
 
 TEST(PromptTables, HaveUniqueNames) {

@@ -2,7 +2,9 @@
 // Every family, guidance and way of painting against diffusers 0.42.1: tools/goldens/families.py.
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,8 +17,10 @@
 #include "limn/image/edit.h"
 #include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
+#include "limn/weights/safetensors.h"
 #include "limn/weights/tensor.h"
 #include "tests/fidelity/goldens.h"
+#include "tests/fidelity/variants.h"
 
 namespace limn {
 namespace {
@@ -51,7 +55,7 @@ engine::GenerateRequest request_of(const json::object& c) {
   fields.erase("name");
   for (const char* file : {"model", "refiner", "vae", "init_image", "mask"})
     if (json::value* name = fields.if_contains(file))
-      *name = (families() / std::string(name->as_string())).string();
+      *name = model_folder(std::string(name->as_string())).string();
   return engine::request_from_json(fields);
 }
 
@@ -101,6 +105,22 @@ TEST_P(CompatRuns, EndInTheLatentsOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Goldens, CompatRuns, testing::Range(size_t{0}, compat_cases().size()),
                          [](const auto& info) { return name_of(compat_cases()[info.param].as_object()); });
+
+// Relatives of Stable Diffusion XL: tools/goldens/variants.py.
+const json::array& variant_cases() { return variants().at("cases").as_array(); }
+
+class Variants : public testing::TestWithParam<size_t> {};
+
+TEST_P(Variants, EndInTheLatentsOfTheReference) {
+  static const auto golden = weights::load_tensors(families() / "variants.safetensors");
+  const json::object& c = variant_cases()[GetParam()].as_object();
+  const double error = relative_l2(stacked(shared_engine().generate(request_of(c))), golden.at(name_of(c)));
+  std::printf("relative L2 %-28s %.2e\n", name_of(c).c_str(), error);
+  EXPECT_LT(error, kLatents);
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, Variants, testing::Range(size_t{0}, variant_cases().size()),
+                         [](const auto& info) { return name_of(variant_cases()[info.param].as_object()); });
 
 at::ScalarType type_of_weights(const models::Model& model) {
   return adapters::twin_of(*model.unet)->parameters().front().tensor->scalar_type();
@@ -241,6 +261,29 @@ TEST(Previews, AreDecodedWithTheVaeThatIsGivenForThem) {
   EXPECT_THROW(shared_engine().generate(request), Error);
 }
 
+TEST(Previews, AndPicturesAreMadeByADecoderAlone) {
+  const fs::path file = fs::path(testing::TempDir()) / "limn_taesd_decoder.safetensors";
+  auto tensors = weights::open_component_folder(families() / "taesd").tensors;
+  std::erase_if(tensors, [](const auto& tensor) { return tensor.first.starts_with("encoder."); });
+  weights::write_safetensors(file, tensors, {});
+  engine::GenerateRequest request = request_of(case_named("freeu"));
+  request.vae = families() / "taesd";
+  const auto whole = shared_engine().generate(request);
+  request.vae = file;
+  Image last;
+  const auto pictures = shared_engine().generate(request, {}, [&](const engine::Progress& progress) {
+    if (progress.preview) last = progress.preview(0);
+  });
+  EXPECT_EQ(pictures.front().image.pixels, whole.front().image.pixels);
+  EXPECT_EQ(last.pixels, whole.front().image.pixels);
+  request.init_image = families() / "init.png";
+  EXPECT_THROW(shared_engine().generate(request), Error);
+  request.vae.clear();
+  request.preview_vae = file;
+  EXPECT_NO_THROW(shared_engine().generate(request));
+  fs::remove(file);
+}
+
 TEST(Inpainting, TakesEveryContentUnderTheMask) {
   json::object c = case_named("inpaint");
   std::vector<at::Tensor> made;
@@ -376,6 +419,130 @@ TEST(Requests, ThatTheModelCannotDoAreRefusedByTheirField) {
   EXPECT_THAT(problem_of(with("sd2_v", {{"compat", "midjourney"}})),
               HasSubstr("known: diffusers, a1111, comfy"));
   EXPECT_THAT(problem_of(with("sdxl", {{"clip_skip", 9}})), HasSubstr("expected 0 to 2"));
+}
+
+TEST(Preconditioning, OfKarrasTakesSchedulersAndLevelsThatKnowIt) {
+  const auto with = [](const json::object& more) {
+    json::object c{{"name", "edm"}, {"model", "cosxl"}, {"prompt", "fog"}, {"seed", 7},
+                   {"width", 64},   {"height", 64},     {"steps", 3}};
+    for (const auto& [key, value] : more) c[key] = value;
+    return c;
+  };
+  for (const char* name : {"ddim", "dpmpp_2m", "unipc", "tcd", "flow_match_euler"})
+    EXPECT_THAT(problem_of(with({{"scheduler", name}})),
+                testing::AllOf(HasSubstr("Karras' preconditioning"), HasSubstr("euler_edm, k_dpmpp_2m")))
+        << name;
+  EXPECT_THAT(problem_of(with({{"compat", "comfy"}, {"scheduler", "uni_pc"}})),
+              HasSubstr("Karras' preconditioning"));
+  for (const char* name : {"trailing", "beta", "zero_snr"})
+    EXPECT_THAT(problem_of(with({{"schedule", name}})), HasSubstr("Karras' preconditioning")) << name;
+  EXPECT_THAT(problem_of(with({{"schedule", "gits"}})), HasSubstr("Stable Diffusion's range"));
+  EXPECT_THAT(problem_of(with({{"prediction", "sample"}})), HasSubstr("does not go with sigma_data"));
+  EXPECT_THAT(problem_of(with({{"sag_scale", 0.75}})), HasSubstr("sag_scale"));
+  // diffusers' names of its two schedules mean the model's own range.
+  const at::Tensor karras = stacked(shared_engine().generate(request_of(with({{"schedule", "karras"}}))));
+  EXPECT_TRUE(
+      at::equal(karras, stacked(shared_engine().generate(request_of(with({{"schedule", "k_karras"}}))))));
+  // Noise levels and not timesteps decide which steps go unguided: all of these are below 200, none below 0.001.
+  const auto skipping = [&](double sigma) {
+    return stacked(shared_engine().generate(request_of(with({{"skip_unconditional", sigma}}))));
+  };
+  const at::Tensor plain = skipping(0);
+  EXPECT_TRUE(at::equal(skipping(0.001), plain));
+  EXPECT_FALSE(at::equal(skipping(1), plain) && at::equal(skipping(200), plain));
+  EXPECT_TRUE(at::equal(skipping(200), skipping(121)));
+  EXPECT_FALSE(at::equal(skipping(200), plain));
+}
+
+TEST(Sigmas, GoWithSamplersThatGoByLevels) {
+  const auto with = [](const json::object& more) {
+    json::object c{{"name", "levels"}, {"model", "sd1"}, {"prompt", "fog"},          {"seed", 7},
+                   {"width", 64},      {"height", 64},   {"sigmas", {9.0, 3.0, 1.0}}};
+    for (const auto& [key, value] : more) c[key] = value;
+    return c;
+  };
+  for (const char* name : {"ddim", "dpmpp_2m", "lcm", "dpm_fast", "dpm_adaptive", "flow_match_euler"})
+    EXPECT_THAT(problem_of(with({{"scheduler", name}})), HasSubstr("schedulers that take one: euler,"))
+        << name;
+  EXPECT_THAT(problem_of(with({{"scheduler", "euler"}, {"schedule", "karras"}})),
+              HasSubstr("schedule: does not go with sigmas"));
+  EXPECT_THAT(problem_of(with({{"scheduler", "euler"}, {"sigma_min", 0.1}})), HasSubstr("sigma_min"));
+  EXPECT_THAT(problem_of(with({{"scheduler", "euler"}, {"steps", 4}})), HasSubstr("3 levels"));
+  EXPECT_THAT(problem_of(with({{"scheduler", "euler"}, {"hires_scale", 2.0}})), HasSubstr("sigmas"));
+  for (const json::array& list : {json::array{1.0, 2.0}, json::array{1.0, 0.0, 0.0}, json::array{0.0}})
+    EXPECT_THAT(problem_of(with({{"scheduler", "euler"}, {"sigmas", list}})),
+                HasSubstr("below the one before"));
+  const auto picture = shared_engine().generate(request_of(with({{"scheduler", "heun"}}))).front();
+  EXPECT_EQ(picture.record.steps, 3);
+  const auto with_zero =
+      shared_engine().generate(request_of(with({{"scheduler", "heun"}, {"sigmas", {9.0, 3.0, 1.0, 0.0}}})));
+  EXPECT_EQ(with_zero.front().latents.values, picture.latents.values);
+}
+
+TEST(Eta, ReachesSamplersThatTakeItAndIsWarnedOfElsewhere) {
+  const auto made = [](const char* scheduler, std::optional<double> eta) {
+    json::object c{{"name", "eta"}, {"model", "sd1"}, {"prompt", "fog"},        {"seed", 7},
+                   {"width", 64},   {"height", 64},   {"scheduler", scheduler}, {"steps", 4}};
+    if (eta) c["eta"] = *eta;
+    return shared_engine().generate(request_of(c)).front();
+  };
+  for (const schedulers::SchedulerEntry& entry : schedulers::all()) {
+    if (entry.class_name.starts_with("FlowMatch")) continue;
+    const std::string name(entry.name);
+    const auto with = made(name.c_str(), 0.4), without = made(name.c_str(), {});
+    EXPECT_EQ(with.latents.values != without.latents.values, entry.takes_eta) << name;
+    const auto warned = testing::Contains(HasSubstr("eta: has no effect"));
+    if (entry.takes_eta)
+      EXPECT_THAT(with.record.warnings, testing::Not(warned)) << name;
+    else
+      EXPECT_THAT(with.record.warnings, warned) << name;
+  }
+}
+
+TEST(ZeroSnr, EndsUnderOtherProgramsWhereTheirsDoes) {
+  const auto level_of = [](const char* compat, const char* scheduler) {
+    const json::object c{{"name", "v"},     {"model", "sdxl_v"}, {"prompt", "fog"}, {"seed", 7},
+                         {"width", 64},     {"height", 64},      {"steps", 2},      {"scheduler", scheduler},
+                         {"compat", compat}};
+    const auto picture = shared_engine().generate(request_of(c)).front();
+    const auto& entry = find_named(schedulers::all(), picture.record.scheduler, "scheduler");
+    const auto made = entry.make(picture.record.scheduler_config, {.num_inference_steps = 2}, "record");
+    return made->add_noise(at::zeros({1}), at::ones({1}), 0).item<double>();
+  };
+  EXPECT_NEAR(level_of("diffusers", "euler"), 4096, 1);
+  for (const char* scheduler : {"Euler", "Heun", "LMS", "DPM++ 2M"})
+    EXPECT_NEAR(level_of("a1111", scheduler), 4518.8, 0.1) << scheduler;
+  EXPECT_NEAR(level_of("comfy", "dpmpp_sde"), 4518.8, 0.1);
+}
+
+TEST(Schedulers, OfDiffusersAreFoundByTheirOtherNames) {
+  const auto with = [](const char* scheduler) {
+    return json::object{{"name", "x"}, {"model", "sd1"}, {"prompt", "fog"}, {"seed", 7},
+                        {"width", 64}, {"height", 64},   {"steps", 2},      {"scheduler", scheduler}};
+  };
+  const auto latents = [&](const char* scheduler) {
+    return shared_engine().generate(request_of(with(scheduler))).front().latents.values;
+  };
+  EXPECT_EQ(latents("DDIMParallelScheduler"), latents("ddim"));
+  EXPECT_EQ(latents("DDPMParallelScheduler"), latents("ddpm"));
+  for (const char* name : {"DPMSolverSinglestepScheduler", "dpmpp_2s", "dpmpp_2s_k"})
+    EXPECT_THAT(problem_of(with(name)), HasSubstr("use dpmpp_2m")) << name;
+}
+
+// CFG++ leans on the unconditional picture, so that it has an effect at scales that switch ordinary guidance off.
+TEST(CfgPp, IsGuidedAtEveryScale) {
+  json::object c{{"name", "x"},
+                 {"model", "sd1"},
+                 {"prompt", "a red cat"},
+                 {"seed", 7},
+                 {"width", 64},
+                 {"height", 64},
+                 {"steps", 3},
+                 {"scheduler", "euler_cfg_pp"},
+                 {"guidance_scale", 0.6}};
+  const at::Tensor low = stacked(shared_engine().generate(request_of(c)));
+  c["guidance_scale"] = 0.0;
+  EXPECT_GT(relative_l2(low, stacked(shared_engine().generate(request_of(c)))), 1e-3);
 }
 
 TEST(Warnings, NameSettingsOfAnotherFamily) {

@@ -15,6 +15,7 @@
 #include "limn/engine/engine.h"
 #include "limn/schedulers/scheduler.h"
 #include "tests/fidelity/goldens.h"
+#include "tests/fidelity/variants.h"
 
 namespace limn {
 namespace {
@@ -24,8 +25,10 @@ namespace fs = std::filesystem;
 constexpr double kLatents = 1e-4;  // as in families_test.cpp
 
 // Models are the tiny ones' folders; modes as cases name them.
-const char* const kModels[] = {
-    "sd1", "sd2", "sdxl", "sdxl_refiner", "ssd", "koala", "inpaint", "instruct_pix2pix", "lcm"};
+const char* const kModels[] = {"sd1",          "sd2",       "sdxl",       "sdxl_refiner",
+                               "ssd",          "koala",     "inpaint",    "instruct_pix2pix",
+                               "lcm",          "cosxl",     "playground", "sdxl_v",
+                               "sdxl_inpaint", "sdxl_edit", "cosxl_edit"};
 const char* const kModes[] = {"text to image", "image to image", "inpainting"};
 const char* const kBegin = "<!-- made by fidelity_test -->\n";
 const char* const kEnd = "<!-- end -->\n";
@@ -52,7 +55,7 @@ engine::Engine& shared_engine() {
 Outcome run(json::object request, const std::string& name, const at::Tensor& expected) {
   for (const char* file : {"model", "refiner", "vae", "init_image", "mask"})
     if (json::value* path = request.if_contains(file))
-      *path = (families() / std::string(path->as_string())).string();
+      *path = model_folder(std::string(path->as_string())).string();
   const auto pictures = shared_engine().generate(engine::request_from_json(request));
   std::vector<float> values;
   for (const auto& picture : pictures)
@@ -78,6 +81,19 @@ struct Results {
     cell.mark = mark;
     outcomes.push_back(std::move(outcome));
   }
+
+  /// Runs by diffusers, or where their names say "levels" by k-diffusion.
+  void add_all(const json::array& cases, const char* file) {
+    const auto expected = weights::load_tensors(families() / file);
+    for (const json::value& value : cases) {
+      json::object c = value.as_object();
+      const std::string name = text(c.at("name")), model = text(c.at("model"));
+      const std::string mode = kModes[c.contains("mask") ? 2 : c.contains("init_image") ? 1 : 0];
+      c.erase("name");
+      add(mode, model, name.find("_levels_") == std::string::npos ? "" : " k",
+          run(c, name, expected.at(name)));
+    }
+  }
 };
 
 const Results& results() {
@@ -94,14 +110,8 @@ const Results& results() {
                                        : " k",
               run(c.at("request").as_object(), name, matrix.at(name)));
     }
-    const auto latents = weights::load_tensors(families() / "latents.safetensors");
-    for (const json::value& value : list("cases.json")) {
-      json::object c = value.as_object();
-      const std::string name = text(c.at("name")), model = text(c.at("model"));
-      const std::string mode = kModes[c.contains("mask") ? 2 : c.contains("init_image") ? 1 : 0];
-      c.erase("name");
-      out.add(mode, model, "", run(c, name, latents.at(name)));
-    }
+    out.add_all(list("cases.json"), "latents.safetensors");
+    out.add_all(variants().at("cases").as_array(), "variants.safetensors");
     return out;
   }();
   return all;

@@ -6,6 +6,7 @@
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/engine/engine.h"
+#include "limn/schedulers/scheduler.h"
 #include "limn/weights/tensor.h"
 #include "tests/fidelity/goldens.h"
 
@@ -82,6 +83,31 @@ TEST(TextToImage, GivesEachPictureOfABatchTheLatentsOfItsOwnRun) {
     request.seed = batch[i].record.seed;
     const auto single = shared_engine().generate(request);
     EXPECT_LT(relative_l2(stacked(single), stacked({batch[i]})), 1e-5) << "picture " << i;
+  }
+}
+
+// Each with its own noise, Brownian or drawn, of either generator; dpm_adaptive makes them one by one.
+TEST(TextToImage, GivesEachPictureOfABatchItsOwnLatentsWithEverySampler) {
+  for (const schedulers::SchedulerEntry& entry : schedulers::all()) {
+    if (entry.class_name.starts_with("FlowMatch")) continue;
+    for (const char* noise : {"cpu", "philox"}) {
+      json::object fields{{"prompt", "a red disc"},
+                          {"guidance_scale", 3.0},
+                          {"width", 64},
+                          {"height", 64},
+                          {"steps", 4},
+                          {"seed", 5},
+                          {"count", 2},
+                          {"noise", noise}};
+      fields["scheduler"] = json::string_view(entry.name.data(), entry.name.size());
+      auto request = engine::request_from_json(fields);
+      request.model = goldens() / "tiny_sd1";
+      const auto batch = shared_engine().generate(request);
+      request.count = 1;
+      request.seed = 6;
+      const auto single = shared_engine().generate(request);
+      EXPECT_EQ(batch[1].latents.values, single.front().latents.values) << entry.name << ' ' << noise;
+    }
   }
 }
 

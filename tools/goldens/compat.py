@@ -19,6 +19,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 sys.argv, root = sys.argv[:1], sys.argv[1]
 import numpy as np
 import kdiffusion_sampling
+from kdiffusion import slerp
 
 S = kdiffusion_sampling.S
 ROOT = os.path.join(root, "tests", "goldens", "families")
@@ -56,6 +57,20 @@ def a1111(parts, skip=0, original=True):
         changed = z * torch.tensor(([1.0] + weights + [1.0] * 77)[:77]).view(1, 77, 1)
         out.append(changed * (z.mean() / changed.mean()) if original else changed)
     return torch.cat(out, 1)
+
+
+def a1111_schedule(texts):
+    """The texts of one prompt's schedule, a chunk each: the mean that is kept is that of all."""
+    made, changed = [], []
+    for pieces in texts:
+        ids, weights = [], []
+        for piece, weight in pieces:
+            own = ids_of(piece)
+            ids, weights = ids + own, weights + [weight] * len(own)
+        made.append(states([chunk(ids)]))
+        changed.append(made[-1] * torch.tensor(([1.0] + weights + [1.0] * 77)[:77]).view(1, 77, 1))
+    scale = torch.cat(made).mean() / torch.cat(changed).mean()
+    return [c * scale for c in changed]
 
 
 def comfy(pieces):
@@ -99,6 +114,21 @@ class Denoiser:
         return denoised if self.mask is None else denoised * self.mask + self.clean * (1 - self.mask)
 
 
+def ddim(denoiser, x, steps, noise, eta=0.0, cfg_pp=False):
+    """A1111's: every (1000 / steps)-th timestep from 1 on, from the last to the second; the last step ends at timestep 1."""
+    alphas, stops = kdiffusion_sampling.ALPHAS, [min(t + 1, 999) for t in range(0, 1000, 1000 // steps)]
+    for t, after in zip(stops[:0:-1], stops[-2::-1]):
+        a, b = alphas[t], alphas[after]
+        negative = unet(x, t, denoiser.negative.expand(x.shape[0], -1, -1)).sample
+        (condition, _), = denoiser.conditions(0)
+        guided = negative + denoiser.scale * (unet(x, t, condition.expand(x.shape[0], -1, -1)).sample - negative)
+        spread = eta * ((1 - b) / (1 - a) * (1 - a / b))**0.5
+        x = b**0.5 * (x - (1 - a)**0.5 * guided) / a**0.5 + (1 - b - spread**2)**0.5 * (negative if cfg_pp else guided)
+        if eta > 0:
+            x = x + spread * noise()
+    return x
+
+
 def generators(seeds):
     return [torch.Generator().manual_seed(s) for s in seeds]
 
@@ -113,7 +143,7 @@ tensors, cases = {}, []
 
 def add(name, latents, **request):
     tensors[name] = latents.float().contiguous()
-    cases.append(dict(name=name, model="sd1", width=64, height=64, guidance_scale=5.0, **request))
+    cases.append({**dict(name=name, model="sd1", width=64, height=64, guidance_scale=5.0), **request})
     print(name, f"{latents.std():.3f}")
 
 
@@ -143,6 +173,22 @@ def main():
     run = S.sample_euler_ancestral(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True,
                                    noise_sampler=lambda a, b: draw(later))
     add("a1111_ensd", run, compat="a1111", **prompts, scheduler="Euler a", steps=6, eta_noise_seed_delta=31337)
+    # A variation and noise of another size come of generators of their own; each picture's own goes on after one draw.
+    def varied(seeds, make, **request):
+        gs = generators(seeds)
+        x = make(draw(gs)) * sigmas[0]
+        run = S.sample_euler_ancestral(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True,
+                                       noise_sampler=lambda a, b: draw(gs))
+        add(request.pop("name"), run, compat="a1111", **prompts, scheduler="Euler a", steps=6, **request)
+
+    varied([7, 7], lambda x: torch.stack([slerp(0.4, x[i], draw(generators([99 + i]))[0]) for i in range(2)]),
+           name="a1111_variation", count=2, variation_seed=99, variation_strength=0.4)
+
+    def from_smaller(x):
+        x = x.clone()
+        x[0, :, 2:6, 1:7] = draw(generators([7]), (4, 4, 6))[0]
+        return x
+    varied([7], from_smaller, name="a1111_seed_resize", seed_resize=[48, 32])
     sigmas = SCHEDULES["karras"](5)
     x = draw(generators([7])) * sigmas[0]
     noise = S.BrownianTreeNoiseSampler(x, sigmas[sigmas > 0].min(), sigmas.max(), seed=[7])
@@ -162,6 +208,18 @@ def main():
                          disable=True)
     add("a1111_editing_and", run, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:2] AND a house :0.5"},
         scheduler="Euler", steps=6)
+    # At guidance 1 and below composed prompts are still composed.
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(lambda call: [(cat, 1.0), (both, 0.5)], blurry, 1.0), x, sigmas, disable=True)
+    add("a1111_and_unguided", run, compat="a1111", **{**prompts, "prompt": "a red cat AND a house :0.5"},
+        scheduler="Euler", steps=6, guidance_scale=1.0)
+    # The mean that emphasis keeps is that of all texts of a schedule.
+    strong = a1111_schedule([[("a ", 1.0), ("red", 1.8), (" cat", 1.0)], [("a ", 1.0), ("red", 1.8), (" big old dog", 1.0)]])
+    x = draw(generators([7])) * sigmas[0]
+    run = S.sample_euler(Denoiser(lambda call: [(strong[0] if call <= 3 else strong[1], 1.0)], blurry, 5.0), x, sigmas,
+                         disable=True)
+    add("a1111_editing_weights", run, compat="a1111", **{**prompts, "prompt": "a (red:1.8) [cat:big old dog:3]"},
+        scheduler="Euler", steps=6)
     # Two chunks: 75 tokens each, told apart by BREAK; the negative prompt has one.
     long = a1111([[("a red cat", 1.0)], [("in fog", 1.0)]])
     x = draw(generators([7])) * sigmas[0]
@@ -175,6 +233,21 @@ def main():
     x = clean + draw(generators([7])) * sigmas[start]
     run = S.sample_euler(Denoiser(plain(cat), blurry, 5.0), x, sigmas[start:], disable=True)
     add("a1111_img2img", run, compat="a1111", **prompts, scheduler="Euler", steps=8, strength=0.6, init_image="init.png")
+
+    # Timesteps and not levels; CFG++ wants scales of 0 to 1, which the web UI makes of 0 to 12.5.
+    for name, steps, more in [("ddim", 6, {}), ("ddim_uneven", 7, {}), ("ddim_eta", 5, dict(eta=0.5))]:
+        gs = generators([7])
+        run = ddim(Denoiser(plain(cat), blurry, 5.0), draw(gs), steps, lambda: draw(gs), **more)
+        add(f"a1111_{name}", run, compat="a1111", **prompts, scheduler="DDIM", steps=steps, **more)
+    run = ddim(Denoiser(plain(cat), blurry, 5.0 / 12.5), draw(generators([7])), 6, None, cfg_pp=True)
+    add("a1111_ddim_cfg_pp", run, compat="a1111", **prompts, scheduler="DDIM CFG++", steps=6)
+    # Another share of fresh noise.
+    for name, sampler, kind in [("Euler a", S.sample_euler_ancestral, "normal"), ("DPM++ 2S a", S.sample_dpmpp_2s_ancestral, "karras")]:
+        sigmas = SCHEDULES[kind](6)
+        gs = generators([7])
+        x = draw(gs) * sigmas[0]
+        run = sampler(Denoiser(plain(cat), blurry, 5.0), x, sigmas, disable=True, eta=0.4, noise_sampler=lambda a, b: draw(gs))
+        add(f"a1111_eta_{kind}", run, compat="a1111", **prompts, scheduler=name, steps=6, eta=0.4)
 
     # Repainting: the kept part is put into every clean picture. The mask fits the latents.
     latent_mask = torch.zeros(1, 1, 8, 8)
@@ -191,6 +264,16 @@ def main():
         run = sampler(Denoiser(plain(cat), blurry, 5.0, latent_mask, clean), x, sigmas[start:], disable=True, **more)
         add(f"a1111_inpaint_{name.replace(' ', '_')}", run, compat="a1111", **prompts, **painting, scheduler=name, steps=8,
             strength=0.6)
+    # At full strength the picture is there all the same, below all that noise; with noise in its place under the mask.
+    sigmas = SCHEDULES["normal"](8)
+    for name, content in [("full", "original"), ("full_noise", "noise")]:
+        gs = generators([7])
+        first = draw(gs)
+        under = clean * (1 - latent_mask) + first * latent_mask if content == "noise" else clean
+        run = S.sample_euler_ancestral(Denoiser(plain(cat), blurry, 5.0, latent_mask, clean), under + first * sigmas[0], sigmas,
+                                       disable=True, noise_sampler=lambda a, b: draw(gs))
+        add(f"a1111_inpaint_{name}", run, compat="a1111", **prompts, **painting, scheduler="Euler a", steps=8, strength=1.0,
+            masked_content=content)
     # A second, larger pass: as many steps as were asked for, its own noise of the same seed, numbers of prompt editing
     # from 6 on (steps) and from 1.0 on (shares).
     sigmas = SCHEDULES["normal"](6)
@@ -208,6 +291,12 @@ def main():
     second = S.sample_euler(Denoiser(lambda call: [(cat if call <= 2 else dog, 1.0)], blurry, 5.0), x, sigmas, disable=True)
     add("a1111_hires_editing", second, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:8]"}, scheduler="Euler", steps=6,
         hires_scale=1.5, hires_steps=4, hires_strength=0.7)
+    # Shares count the steps that were asked for, not those of the schedule that they are the last of.
+    half = SCHEDULES["normal"](int(6 / 0.5))[int(6 / 0.5) - 6:]
+    x = torch.nn.functional.interpolate(first, size=(12, 12), mode="bilinear") + draw(generators([7]), (4, 12, 12)) * half[0]
+    second = S.sample_euler(Denoiser(lambda call: [(cat if call <= 3 else dog, 1.0)], blurry, 5.0), x, half, disable=True)
+    add("a1111_hires_share", second, compat="a1111", **{**prompts, "prompt": "a red [cat:dog:1.5]"}, scheduler="Euler", steps=6,
+        hires_scale=1.5, hires_steps=6, hires_strength=0.5)
     # Prompt editing counts from the first step that is done.
     sigmas = SCHEDULES["normal"](8)
     x = clean + draw(generators([7])) * sigmas[start]
@@ -257,8 +346,24 @@ def main():
     comfy_image = dict(scheduler="euler", schedule="normal", steps=5, strength=0.6)
     run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0), x, sigmas, disable=True)
     add("comfy_img2img", run, compat="comfy", **prompts, **comfy_image, init_image="init.png")
+    sde = dict(scheduler="dpmpp_2m_sde", schedule="normal", steps=5, strength=0.6)  # the tree spans what is left of the levels
+    tree = S.BrownianTreeNoiseSampler(x, sigmas[sigmas > 0].min(), sigmas.max(), seed=7)
+    run = S.sample_dpmpp_2m_sde(Denoiser(plain(plain_cat), quiet, 5.0), x, sigmas, disable=True, noise_sampler=tree)
+    add("comfy_img2img_sde", run, compat="comfy", **prompts, **sde, init_image="init.png")
+    whole = SCHEDULES["normal"](7)  # without fresh noise there
+    start = noise * (1 + whole[0]**2)**0.5
+    run = S.sample_dpm_fast(Denoiser(plain(plain_cat), quiet, 5.0), start, float(whole[-2]), float(whole[0]), n=7, disable=True)
+    add("comfy_dpm_fast", run, compat="comfy", **prompts, scheduler="dpm_fast", schedule="normal", steps=7)
     run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0, latent_mask, clean, noise), x, sigmas, disable=True)
     add("comfy_inpaint", run, compat="comfy", **prompts, **comfy_image, **painting)
+    # At full strength its noise is that of a run without a picture, on top of the picture.
+    sigmas = SCHEDULES["normal"](5)
+    full = clean + noise * (1 + sigmas[0]**2)**0.5
+    comfy_image = {**comfy_image, "strength": 1.0}
+    run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0), full, sigmas, disable=True)
+    add("comfy_img2img_full", run, compat="comfy", **prompts, **comfy_image, init_image="init.png")
+    run = S.sample_euler(Denoiser(plain(plain_cat), quiet, 5.0, latent_mask, clean, noise), full, sigmas, disable=True)
+    add("comfy_inpaint_full", run, compat="comfy", **prompts, **comfy_image, **painting)
     save_file(tensors, f"{ROOT}/compat.safetensors", {"made_by": "tools/goldens/compat.py", "torch": torch.__version__})
     json.dump(cases, open(f"{ROOT}/compat.json", "w"), indent=1)
 

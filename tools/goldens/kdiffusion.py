@@ -62,6 +62,16 @@ def cfg_pp(kind):
                 x = guided + (x - unconditional) / a * down
                 if b > 0:
                     x = x + noise(a, b) * up
+            elif kind == "2s":  # after what ComfyUI's users describe: from the sample moved by what the prompt changed
+                down, up = S.get_ancestral_step(a, b)
+                if down == 0:
+                    x = guided
+                else:
+                    half, moved = (a * down)**0.5, x + guided - unconditional
+                    middle = half / a * moved + (1 - (down / a)**0.5) * guided
+                    x = down / a * moved + (1 - down / a) * model(middle, half)
+                if b > 0:
+                    x = x + noise(a, b) * up
             else:
                 kept = b / a
                 mixed = -kept * unconditional
@@ -107,6 +117,7 @@ SAMPLERS = {
     "dpm_adaptive": (by_range(S.sample_dpm_adaptive), INDEPENDENT), "restart": (restart_reference, INDEPENDENT),
     "k_lcm": (lcm, INDEPENDENT), "euler_cfg_pp": (cfg_pp("euler"), NONE),
     "euler_ancestral_cfg_pp": (cfg_pp("ancestral"), INDEPENDENT), "dpmpp_2m_cfg_pp": (cfg_pp("2m"), NONE),
+    "dpmpp_2s_ancestral_cfg_pp": (cfg_pp("2s"), INDEPENDENT),
 }
 
 
@@ -154,14 +165,13 @@ def slerp(share, low, high):
 
 def noise_references(tensors):
     """Variation seeds and noise of another size, written after fidelity notes of the web UI's 1.10."""
-    draw = lambda seed, shape, g=None: torch.randn(shape, generator=g or torch.Generator().manual_seed(seed))
+    draw = lambda seed, shape: torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     a, b = draw(5, (4, 6, 8)), draw(99, (4, 6, 8))
     tensors["variation.0.3"] = slerp(0.3, a, b)
     tensors["slerp.near"] = slerp(0.25, a, a * 1.001)
-    for name, (h, w) in {"smaller": (4, 10), "larger": (8, 6)}.items():
-        g = torch.Generator().manual_seed(5)
-        small, whole = draw(0, (4, h, w), g), draw(0, (4, 6, 8), g)
-        dy, dx = (6 - h) // 2 if h <= 6 else -((h - 6) // 2), (8 - w) // 2 if w <= 8 else -((w - 8) // 2)
+    for name, (h, w) in {"smaller": (4, 10), "larger": (8, 6), "odd": (9, 9)}.items():
+        small, whole = draw(5, (4, h, w)), draw(5, (4, 6, 8))  # two generators of one seed
+        dy, dx = (6 - h) // 2, (8 - w) // 2
         th, tw = (h if dy >= 0 else h + 2 * dy), (w if dx >= 0 else w + 2 * dx)
         ty, tx, fy, fx = max(dy, 0), max(dx, 0), max(-dy, 0), max(-dx, 0)
         whole[:, ty:ty + th, tx:tx + tw] = small[:, fy:fy + th, fx:fx + tw]

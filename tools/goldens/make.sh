@@ -30,6 +30,7 @@ make_golden families.py .
 make_golden compat.py .
 make_golden compel_prompts.py .
 make_golden matrix.py .
+make_golden variants.py .
 make_golden images.py limn/image/testdata
 make_golden infotexts.py limn/provenance/testdata
 make_golden training.py

@@ -96,6 +96,7 @@ CLASSES = {
         {}, COSINE, LINEAR, V, X0, {"original_inference_steps": 100}, {"rescale_betas_zero_snr": True, **V},
         {"beta_end": 0.011}]),
     "KDPM2DiscreteScheduler": ({}, [*COMMON, V, *SIGMAS, *SIGMAS_MORE]),
+    "DPMSolverSDEScheduler": ({}, [*COMMON, *SIGMAS, *({**k, **m} for k in SIGMAS for m in (LEADING, TRAILING))]),
     "FlowMatchEulerDiscreteScheduler": ({}, [
         {}, *SHIFTS, *SIGMAS, *({**k, **SHIFTS[1]} for k in SIGMAS), {"shift_terminal": 0.1},
         {"shift_terminal": 0.02, **SHIFTS[0]}, {"stochastic_sampling": True}, {"stochastic_sampling": True, **SHIFTS[1]}]),
@@ -107,6 +108,10 @@ CLASSES = {
         *EDM, {"sigma_schedule": "exponential", "sigma_data": 1.0, "sigma_max": 120.0, **V}, {"rho": 5.0},
         {"sigma_min": 0.01, "sigma_max": 20.0}, {"rho": 9.0}, {"sigma_min": 0.01, **V}]),
 }
+
+
+# Draws from one seed for all pictures: its steps are compared with k-diffusion's in kdiffusion.py.
+GRIDS_ALONE = ("DPMSolverSDEScheduler",)
 
 
 def bank():
@@ -145,6 +150,8 @@ def run(case, shared):
     elif begin:
         sample = scheduler.add_noise(original, noise, timesteps[:1].repeat(2))
     tensors["start"] = sample
+    if case["class"] in GRIDS_ALONE:
+        return tensors
     extra = {}
     if case["class"] in ("DDIMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
                          "LCMScheduler", "TCDScheduler", "FlowMatchEulerDiscreteScheduler"):
@@ -167,7 +174,7 @@ def run(case, shared):
 
 def cases():
     for class_name, (base, variants) in CLASSES.items():
-        order = 2 if class_name.startswith(("Heun", "KDPM2", "FlowMatchHeun")) else 1
+        order = 2 if class_name.startswith(("Heun", "KDPM2", "FlowMatchHeun", "DPMSolverSDE")) else 1
         if class_name.startswith("EDM"):
             base = {**base, "sigma_data": 0.5}
         def case(config, steps, begin=0, **more):

@@ -141,7 +141,7 @@ at::Tensor Encoder::forward(const at::Tensor& pixels) const {
     for (const auto& block : level->resnets) x = block->forward(x, {});
     for (const auto& downsampler : level->downsamplers) x = downsampler->forward(x);
   }
-  return conv_out_.forward(activation_(conv_norm_out_.forward(mid_block_.forward(x))));
+  return conv_out_.forward(mid_block_.forward(x), {.norm = &conv_norm_out_, .activation = activation_}).contiguous();
 }
 
 Decoder::Decoder(const AutoencoderKLConfig& c)
@@ -174,7 +174,7 @@ at::Tensor Decoder::forward(const at::Tensor& latents) const {
     for (const auto& block : level->resnets) x = block->forward(x, {});
     for (const auto& upsampler : level->upsamplers) x = upsampler->forward(x, 2 * x.size(2), 2 * x.size(3));
   }
-  return conv_out_.forward(activation_(conv_norm_out_.forward(x)));
+  return conv_out_.forward(x, {.norm = &conv_norm_out_, .activation = activation_}).contiguous();
 }
 
 AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& c) : config_(c), encoder_(c), decoder_(c) {

@@ -55,7 +55,7 @@ class Encoder : public nn::Module {
   /// @param pixels  [batch, 3, height, width] in [-1, 1]
   /// @return        [batch, 2 * latent_channels, height / factor, width / factor]
   at::Tensor forward(const at::Tensor& pixels) const;
-  at::TensorOptions parameters_options() const { return conv_in_.weight.options(); }
+  at::TensorOptions parameters_options() const { return conv_in_.bias.options(); }  // weights may be narrower
 
  private:
   struct Level : nn::Module {

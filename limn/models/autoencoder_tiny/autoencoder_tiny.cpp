@@ -37,6 +37,7 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const json::object& objec
   c.num_decoder_blocks = fields.integers("num_decoder_blocks", c.num_decoder_blocks);
   c.act_fn = fields.string("act_fn", "relu");
   c.scaling_factor = fields.number("scaling_factor", 1);
+  c.decoder_only = fields.boolean("decoder_only", false);
   nn::find_activation(c.act_fn, where + ": act_fn");
   const size_t levels = c.encoder_block_out_channels.size();
   check(c.encoder_block_out_channels, levels, kMostChannels, where + ": encoder_block_out_channels");
@@ -100,6 +101,7 @@ AutoencoderTiny::AutoencoderTiny(const AutoencoderTinyConfig& c)
     decoder_.add(conv(widths[i], last ? c.out_channels : widths[i], {.padding = 1, .bias = last}));
   }
   for (const auto& [name, sequence] : {std::pair("encoder", &encoder_), std::pair("decoder", &decoder_)}) {
+    if (c.decoder_only && sequence == &encoder_) continue;
     sequence->register_module("layers", sequence->layers_module);
     register_module(name, *sequence);
   }
@@ -116,6 +118,9 @@ at::Tensor AutoencoderTiny::run(const Sequence& sequence, at::Tensor x) const {
 }
 
 DiagonalGaussian AutoencoderTiny::encode(const at::Tensor& pixels) const {
+  if (!encodes())
+    throw Error(ErrorCode::Unsupported, "vae", "is a decoder alone: it cannot encode a picture",
+                "give a VAE with both its halves");
   return {run(encoder_, (pixels + 1) / 2), {}};
 }
 
@@ -128,7 +133,7 @@ int64_t AutoencoderTiny::factor() const {
 }
 
 at::TensorOptions AutoencoderTiny::parameters_options() const {
-  return encoder_.layers.front().conv->weight.options();
+  return decoder_.layers.front().conv->bias.options();  // its weight may be stored in another type
 }
 
 }  // namespace limn::models

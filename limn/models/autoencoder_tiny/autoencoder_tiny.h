@@ -23,6 +23,7 @@ struct AutoencoderTinyConfig {
   std::vector<int64_t> num_encoder_blocks = {1, 3, 3, 3}, num_decoder_blocks = {3, 3, 3, 1};
   std::string act_fn = "relu";
   double scaling_factor = 1;
+  bool decoder_only = false;  // limn's own field, for files that hold the decoder alone
 
   static AutoencoderTinyConfig from_json(const json::object& config, const std::string& where);
 };
@@ -34,10 +35,12 @@ class AutoencoderTiny : public nn::Module, public Autoencoder {
  public:
   explicit AutoencoderTiny(const AutoencoderTinyConfig& config);
 
-  DiagonalGaussian encode(const at::Tensor& pixels) const override;  // certain: no logvar
+  /// Certain: no logvar. @throws Error{Unsupported} without an encoder
+  DiagonalGaussian encode(const at::Tensor& pixels) const override;
   at::Tensor decode(const at::Tensor& latents) const override;
   at::Tensor scale(const at::Tensor& latents) const override { return latents * config_.scaling_factor; }
   at::Tensor unscale(const at::Tensor& latents) const override { return latents / config_.scaling_factor; }
+  bool encodes() const override { return !config_.decoder_only; }
   int64_t factor() const override;
   int64_t latent_channels() const override { return config_.latent_channels; }
   at::TensorOptions parameters_options() const override;

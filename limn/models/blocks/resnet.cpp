@@ -28,22 +28,19 @@ ResnetBlock2D::ResnetBlock2D(const ResnetBlock2DConfig& c)
 }
 
 at::Tensor ResnetBlock2D::forward(const at::Tensor& x, const at::Tensor& temb) const {
-  at::Tensor h = conv1_.forward(config_.activation(norm1_.forward(x)));
-  if (!time_emb_proj_) {
-    h = norm2_.forward(h);
+  at::Tensor time;  // [batch, out or 2 out]
+  if (time_emb_proj_) time = time_emb_proj_->forward(config_.activation(temb));
+  nn::Conv2dExtras first{.norm = &norm1_, .activation = config_.activation};
+  if (!config_.scale_shift) first.addition = time;
+  at::Tensor h = conv1_.forward(x, first);
+  const at::Tensor shortcut = conv_shortcut_ ? conv_shortcut_->forward(x) : x;
+  if (config_.scale_shift && time.defined()) {
+    const auto parts = time.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
+    h = norm2_.forward(h) * (1 + parts[0]) + parts[1];
+    h = conv2_.forward(h, {.activation = config_.activation, .residual = shortcut});
   } else {
-    const at::Tensor time = time_emb_proj_->forward(config_.activation(temb))
-                                .unsqueeze(-1)
-                                .unsqueeze(-1);  // [batch, out or 2 out, 1, 1]
-    if (config_.scale_shift) {
-      const auto parts = time.chunk(2, 1);
-      h = norm2_.forward(h) * (1 + parts[0]) + parts[1];
-    } else {
-      h = norm2_.forward(h + time);
-    }
+    h = conv2_.forward(h, {.norm = &norm2_, .activation = config_.activation, .residual = shortcut});
   }
-  h = conv2_.forward(config_.activation(h));
-  h = (conv_shortcut_ ? conv_shortcut_->forward(x) : x) + h;
   return config_.output_scale_factor == 1.0 ? h : h / config_.output_scale_factor;
 }
 

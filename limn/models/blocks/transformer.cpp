@@ -5,7 +5,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
 
@@ -23,9 +22,10 @@ Attention::Attention(const Config& c)
   register_module("to_out", to_out_);
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context) const {
+at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context,
+                              const at::Tensor& residual) const {
   return to_out_[0].forward(
-      nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_));
+      nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_), residual);
 }
 
 at::Tensor Attention::identity(const at::Tensor& x) const { return to_out_[0].forward(to_v_.forward(x)); }
@@ -40,9 +40,8 @@ at::Tensor Attention::probabilities(const at::Tensor& x) const {
 
 FeedForward::FeedForward(int64_t dim) : net_(dim) { register_module("net", net_); }
 
-at::Tensor FeedForward::forward(const at::Tensor& x) const {
-  const auto parts = net_.gated.proj.forward(x).chunk(2, -1);  // value, gate
-  return net_.out.forward(parts[0] * at::gelu(parts[1]));
+at::Tensor FeedForward::forward(const at::Tensor& x, const at::Tensor& residual) const {
+  return net_.out.forward(net_.gated.proj.geglu(x), residual);
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& c)
@@ -61,19 +60,21 @@ BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& c)
   register_module("ff", ff_);
 }
 
-at::Tensor BasicTransformerBlock::self_attention(const at::Tensor& normed,
-                                                 const AttentionContext& context) const {
-  if (only_cross_attention_) return attn1_.forward(normed, context.hidden_states);
+at::Tensor BasicTransformerBlock::self_attention(const at::Tensor& normed, const AttentionContext& context,
+                                                 const at::Tensor& residual) const {
+  if (only_cross_attention_) return attn1_.forward(normed, context.hidden_states, residual);
   if (context.probabilities) *context.probabilities = attn1_.probabilities(normed);
-  if (!context.identity_from) return attn1_.forward(normed, normed);
+  if (!context.identity_from) return attn1_.forward(normed, normed, residual);
   const at::Tensor plain = normed.slice(0, 0, *context.identity_from);
-  return at::cat({attn1_.forward(plain, plain), attn1_.identity(normed.slice(0, *context.identity_from))}, 0);
+  return at::cat({attn1_.forward(plain, plain), attn1_.identity(normed.slice(0, *context.identity_from))},
+                 0) +
+         residual;
 }
 
 at::Tensor BasicTransformerBlock::forward(at::Tensor x, const AttentionContext& context) const {
-  x = self_attention(norm1_.forward(x), context) + x;
-  x = attn2_.forward(norm2_.forward(x), context.hidden_states) + x;
-  return ff_.forward(norm3_.forward(x)) + x;
+  x = self_attention(norm1_.forward(x), context, x);
+  x = attn2_.forward(norm2_.forward(x), context.hidden_states, x);
+  return ff_.forward(norm3_.forward(x), x);
 }
 
 Transformer2DModel::Transformer2DModel(const TransformerConfig& c) : norm_(c.groups, c.channels, 1e-6) {
@@ -96,7 +97,9 @@ at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states,
     return map.flatten(2).transpose(1, 2);
   };  // [batch, h·w, channels]
   const auto to_map = [&](const at::Tensor& tokens) {
-    return tokens.transpose(1, 2).reshape(hidden_states.sizes()).contiguous();
+    return tokens.transpose(1, 2)
+        .reshape(hidden_states.sizes())
+        .contiguous(hidden_states.suggest_memory_format());
   };
   at::Tensor x = norm_.forward(hidden_states);
   x = proj_in_conv_ ? to_tokens(proj_in_conv_->forward(x)) : proj_in_linear_->forward(to_tokens(x));
@@ -105,8 +108,8 @@ at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states,
     x = block->forward(x, rest);
     rest.probabilities = nullptr;
   }
-  x = proj_out_conv_ ? proj_out_conv_->forward(to_map(x)) : to_map(proj_out_linear_->forward(x));
-  return x + hidden_states;
+  if (proj_out_conv_) return proj_out_conv_->forward(to_map(x), {.residual = hidden_states});
+  return to_map(proj_out_linear_->forward(x)) + hidden_states;
 }
 
 }  // namespace limn::models

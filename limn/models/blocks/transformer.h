@@ -9,9 +9,11 @@ namespace limn::models {
 
 /// What a transformer attends to besides its own tokens, and what guidance methods do to its self-attention.
 struct AttentionContext {
-  at::Tensor hidden_states;                 // [batch, context tokens, cross_attention_dim]
-  std::optional<int64_t> identity_from = {};  // pictures of the batch from here on: each token attends to itself alone
-  at::Tensor* probabilities = nullptr;      // gets those of the first self-attention, [batch, heads, tokens, tokens]
+  at::Tensor hidden_states;  // [batch, context tokens, cross_attention_dim]
+  std::optional<int64_t> identity_from =
+      {};  // pictures of the batch from here on: each token attends to itself alone
+  at::Tensor* probabilities =
+      nullptr;  // gets those of the first self-attention, [batch, heads, tokens, tokens]
 };
 
 /// Multi-head attention with projections, of the tokens to themselves or to a context.
@@ -29,8 +31,10 @@ class Attention : public nn::Module {
 
   /// @param hidden_states  [batch, tokens, query_dim]
   /// @param context        [batch, context tokens, context_dim]
+  /// @param residual       [batch, tokens, query_dim], added to the result; may be undefined
   /// @return               [batch, tokens, query_dim]
-  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context) const;
+  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context,
+                     const at::Tensor& residual = {}) const;
 
   /// Each token attends to itself alone.
   at::Tensor identity(const at::Tensor& hidden_states) const;
@@ -47,7 +51,8 @@ class Attention : public nn::Module {
 class FeedForward : public nn::Module {
  public:
   explicit FeedForward(int64_t dim);
-  at::Tensor forward(const at::Tensor& hidden_states) const;
+  /// @param residual  added to the result
+  at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& residual) const;
 
  private:
   struct Gated : nn::Module {
@@ -83,7 +88,8 @@ class BasicTransformerBlock : public nn::Module {
   at::Tensor forward(at::Tensor hidden_states, const AttentionContext& context) const;
 
  private:
-  at::Tensor self_attention(const at::Tensor& normed, const AttentionContext& context) const;
+  at::Tensor self_attention(const at::Tensor& normed, const AttentionContext& context,
+                            const at::Tensor& residual) const;
 
   bool only_cross_attention_;
   nn::LayerNorm norm1_, norm2_, norm3_;

@@ -202,7 +202,7 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   for (size_t i = 0; i < up_blocks_.size(); ++i)
     x = up_blocks_[i].forward(x, temb, context("up", "." + std::to_string(i)), skips,
                               freeu_of(controls.freeu, i));
-  return conv_out_.forward(activation_(conv_norm_out_.forward(x)));
+  return conv_out_.forward(x, {.norm = &conv_norm_out_, .activation = activation_}).contiguous();
 }
 
 }  // namespace limn::models
