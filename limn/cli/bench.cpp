@@ -17,7 +17,7 @@ namespace {
 /// Settings of a request that change how long a part takes.
 constexpr std::string_view kFields[] = {"model",          "vae",  "lora",     "width",  "height",
                                         "guidance_scale", "tile", "vae_tile", "device", "dtype",
-                                        "plain"};
+                                        "plain",          "quantize"};
 
 struct Options {
   RequestOptions fields;

@@ -17,6 +17,7 @@ constexpr Command kCommands[] = {
     {"convert", "bring a model into another layout or number type", add_convert},
     {"data", "make a data set for training from pictures with licences", add_data},
     {"bench", "time the parts of a run of a model on this machine", add_bench},
+    {"plan", "say how much memory a request would take, without loading weights", add_plan},
     {"train", "train a model, or adapt one", add_train},
 };
 

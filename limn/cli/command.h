@@ -23,6 +23,7 @@ std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_convert(CLI::App& app);
 std::function<int()> add_data(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
+std::function<int()> add_plan(CLI::App& app);
 std::function<int()> add_train(CLI::App& app);
 
 /// Parses the command line and runs the command; errors end on stderr as "limn: …". @return the exit status

@@ -12,6 +12,7 @@
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
 #include "limn/engine/model_cache.h"
+#include "limn/engine/plan.h"
 #include "limn/engine/resolve.h"
 #include "limn/engine/torch_errors.h"
 #include "limn/engine/wording.h"
@@ -23,8 +24,6 @@
 namespace limn::engine {
 namespace {
 
-constexpr int64_t kMostPerBatch = 8;  // pictures denoised at once; more are done batch after batch
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -34,6 +33,15 @@ bool all_finite(const at::Tensor& x) { return at::isfinite(x).all().item<bool>()
 Latents to_latents(const at::Tensor& latents) {
   const at::Tensor flat = latents.contiguous();
   return {flat.sizes().vec(), {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()}};
+}
+
+/// A run as a plan has it, which says so in its warnings.
+Run resolve_within(const MemoryPlan& plan, GenerateRequest request, const LoadedModel& loaded) {
+  request.vae_tile = plan.vae_tile;
+  Run run = resolve(request, loaded);
+  run.args.guidance.in_turn = plan.in_turn;
+  run.warnings.insert(run.warnings.end(), plan.warnings.begin(), plan.warnings.end());
+  return run;
 }
 
 }  // namespace
@@ -138,12 +146,16 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                                              const OnProgress& report) {
   report({.stage = Progress::Stage::Load});
   const auto started = std::chrono::steady_clock::now();
+  std::optional<MemoryPlan> plan;
+  if (request.memory_limit > 0) plan = plan_memory(request);
   const LoadedModel loaded = models.get(model_choice_of(request), options);
   const models::Model& model = *loaded.model;
-  const Run run = resolve(request, loaded);
+  const Run run = plan ? resolve_within(*plan, request, loaded) : resolve(request, loaded);
   const double load_seconds = seconds_since(started);
 
-  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1 : kMostPerBatch;
+  const int64_t most = run.scheduler.entry->one_picture_a_batch ? 1
+                       : plan                                   ? plan->pictures_at_once
+                                                                : kMostPictures;
   const int64_t batches = (run.count + most - 1) / most;
   std::optional<pipelines::LatentPreview> preview;
   std::vector<Picture> pictures;

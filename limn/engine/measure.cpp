@@ -71,7 +71,7 @@ std::function<void(int64_t)> text(const MeasuredModel& m) {
 std::function<void(int64_t)> step(const MeasuredModel& m) {
   const auto scheduler = m.run.scheduler.make();
   return [denoiser = denoiser_of(m), latents = m.latents(), timesteps = scheduler->timesteps(),
-          sigma = scheduler->init_noise_sigma()](int64_t n) {
+          sigma = scheduler->init_noise_sigma()](int64_t n) mutable {
     const size_t i = static_cast<size_t>(n) % timesteps.size();
     const double progress = static_cast<double>(i) / static_cast<double>(timesteps.size());
     finish(denoiser

@@ -2,9 +2,11 @@
 #include "limn/engine/model_cache.h"
 
 #include "limn/adapters/lora.h"
+#include "limn/adapters/quantized.h"
 #include "limn/adapters/seamless.h"
 #include "limn/base/error.h"
 #include "limn/base/file.h"
+#include "limn/base/named_table.h"
 #include "limn/models/vae_file.h"
 
 namespace limn::engine {
@@ -23,13 +25,27 @@ ModelHashes hash_files(const std::vector<fs::path>& files, const fs::path& denoi
 
 }  // namespace
 
+std::span<const Quantization> quantizations() {
+  static constexpr Quantization kTable[] = {
+      {"none"}, {"int8", /*int8=*/true}, {"int8_inputs", /*int8=*/true, /*rounds_inputs=*/true}};
+  return kTable;
+}
+
 LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions& options) {
   const LoadedModel& plain = base(choice, options);
   const bool seamless = choice.seamless_x || choice.seamless_y;
-  if (choice.loras.empty() && !seamless) return plain;
+  const Quantization& rounding = find_named(quantizations(), choice.quantize, "quantize");
+  if (choice.loras.empty() && !seamless && !rounding.int8) return plain;
+  if (seamless && rounding.int8)
+    throw Error(ErrorCode::Unsupported, "quantize", "seamless pictures need the weights as they are",
+                "leave out --quantize or --seamless");
+  if (rounding.int8 && !options.device.is_cpu())
+    throw Error(ErrorCode::Unsupported, "quantize", "weights of 8 bits are for the CPU",
+                "leave out --quantize");
   std::vector<provenance::LoraFile> files;
   std::vector<adapters::LoraUse> uses;
-  std::string key = key_ + "\n" + (choice.seamless_x ? "x" : "") + (choice.seamless_y ? "y" : "");
+  std::string key =
+      key_ + "\n" + (choice.seamless_x ? "x" : "") + (choice.seamless_y ? "y" : "") + "\n" + choice.quantize;
   for (const LoraChoice& lora : choice.loras) {
     files.push_back({lora.file.filename().string(), lora.weight, sha256_of_file(lora.file)});
     uses.push_back({lora.file, lora.weight});
@@ -39,7 +55,8 @@ LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions
     changed_ = {};
     changed_key_.clear();
     changed_ = plain;
-    changed_.model = adapters::with_loras(plain.model, uses);
+    if (!uses.empty()) changed_.model = adapters::with_loras(plain.model, uses);
+    if (rounding.int8) changed_.model = adapters::with_int8_weights(changed_.model, rounding.rounds_inputs);
     if (seamless)
       changed_.model = adapters::with_seamless_edges(changed_.model, choice.seamless_x, choice.seamless_y);
     changed_.loras = files;

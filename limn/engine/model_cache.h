@@ -3,7 +3,9 @@
 
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "limn/engine/request.h"
 #include "limn/models/model.h"
@@ -25,12 +27,20 @@ struct LoadedModel {
   std::shared_future<ModelHashes> hashes;                  // computed in the background
 };
 
+/// How the U-Net's weights are rounded; one table.
+struct Quantization {
+  std::string_view name;
+  bool int8 = false, rounds_inputs = false;
+};
+std::span<const Quantization> quantizations();
+
 /// Which model, and what is changed in it.
 struct ModelChoice {
   std::filesystem::path model, vae;        // empty: the embedded model; the model's own
   std::filesystem::path preview_vae = {};  // empty: none
   std::vector<LoraChoice> loras = {};
   bool seamless_x = false, seamless_y = false;
+  std::string quantize = "none";  // of quantizations()
 };
 
 /// Keeps the last model that was asked for, and the last one made of it with changes. One thread at a time.

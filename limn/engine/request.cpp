@@ -8,6 +8,7 @@
 
 #include "limn/base/named_table.h"
 #include "limn/engine/compat.h"
+#include "limn/engine/model_cache.h"
 #include "limn/image/unicode.h"
 #include "limn/pipelines/hires.h"
 #include "limn/pipelines/text_to_image.h"
@@ -94,6 +95,10 @@ void set_styles(GenerateRequest& request, const json::value& value) {
   request.styles.clear();
   for (const json::value& item : value.as_array())
     request.styles.emplace_back(item.is_string() ? item.as_string() : "");
+}
+
+void set_memory_limit(GenerateRequest& request, const json::value& value) {
+  request.memory_limit = bytes_of(std::string(value.as_string()), "memory_limit");
 }
 
 using R = GenerateRequest;
@@ -225,6 +230,26 @@ const RequestField kFields[] = {
      .kind = FieldKind::Text,
      .help = "S1,S2,B1,B2: FreeU's factors, such as 0.9,0.2,1.5,1.6 (default: off)",
      .set = set_text<&R::freeu>},
+    {.name = "step_cache",
+     .kind = FieldKind::Integer,
+     .help = "do the U-Net's deep layers at every Nth call only (DeepCache); changes the picture "
+             "(default: 1, off)",
+     .least = 1,
+     .most = 1000,
+     .set = set_integer<&R::step_cache>},
+    {.name = "step_cache_branch",
+     .kind = FieldKind::Integer,
+     .help = "how deep the calls between go: the last layer on the way down (default: 0, the first)",
+     .least = 0,
+     .most = 100,
+     .set = set_integer<&R::step_cache_branch>},
+    {.name = "token_merging",
+     .kind = FieldKind::Number,
+     .help = "share of the tokens that self-attention takes as one with others, 0 to 0.75 (ToMe); changes "
+             "the picture (default: 0, off)",
+     .least = 0,
+     .most = 0.75,
+     .set = set_number<&R::token_merging>},
     {.name = "scheduler",
      .kind = FieldKind::Text,
      .help = "step rule (default: the model's)",
@@ -519,10 +544,22 @@ const RequestField kFields[] = {
      .help = "arithmetic (default: auto, which is float32 on a CPU)",
      .choices = [] { return std::string("auto, float32, bfloat16, float16"); },
      .set = set_text<&R::dtype>},
+    {.name = "quantize",
+     .kind = FieldKind::Text,
+     .help = "the U-Net's weights in 8 bits, or what is multiplied with them too: faster, and the picture "
+             "changes a little",
+     .choices = [] { return names_of(quantizations()); },
+     .set = set_text<&R::quantize>},
     {.name = "plain",
      .kind = FieldKind::Boolean,
      .help = "LibTorch's operations only, without limn's faster kernels for the CPU",
      .set = set_boolean<&R::plain>},
+    {.name = "memory_limit",
+     .kind = FieldKind::Text,
+     .help =
+         "such as 4GiB or 3500MiB: decode in tiles, the halves of guidance in turn, fewer pictures at once "
+         "until it fits, or refuse (default: none)",
+     .set = set_memory_limit},
 };
 
 [[noreturn]] void refuse(const RequestField& field, const std::string& expected, const std::string& found) {
@@ -635,6 +672,34 @@ bool has_kind(const RequestField& field, const json::value& value) {
 }  // namespace
 
 std::span<const RequestField> request_fields() { return kFields; }
+
+int64_t bytes_of(const std::string& text, const std::string& field) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  static constexpr double kKibi = 1024, kKilo = 1000;
+  static constexpr Unit kUnits[] = {{"", 1},
+                                    {"B", 1},
+                                    {"M", kKibi * kKibi},
+                                    {"MiB", kKibi * kKibi},
+                                    {"MB", kKilo * kKilo},
+                                    {"G", kKibi * kKibi * kKibi},
+                                    {"GiB", kKibi * kKibi * kKibi},
+                                    {"GB", kKilo * kKilo * kKilo}};
+  constexpr double kMost = 1e15;
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, code] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  std::string_view name(last, static_cast<size_t>(end - last));
+  if (name.starts_with(' ')) name.remove_prefix(1);
+  const Unit* unit = try_find_named(std::span<const Unit>(kUnits), name);
+  const double bytes = unit ? number * unit->bytes : 0;
+  if (code != std::errc() || !(bytes >= 1) || bytes > kMost)
+    throw Error(ErrorCode::InvalidArgument, field,
+                "expected a size such as 4GiB or 3500MiB, found '" + text + "'");
+  return static_cast<int64_t>(bytes);
+}
 
 void set_field(GenerateRequest& request, const RequestField& field, const json::value& value) {
   if (!has_kind(field, value)) refuse(field, expectation(field), to_text(value));

@@ -38,6 +38,8 @@ struct GenerateRequest {
   std::optional<int64_t> width, height, steps;
   std::optional<double> guidance_scale;
   double guidance_rescale = 0, guidance_start = 0, guidance_end = 1, skip_unconditional = 0;
+  int64_t step_cache = 1, step_cache_branch = 0;
+  double token_merging = 0;
   double image_guidance_scale = 1.5, pag_scale = 0, pag_adaptive_scale = 0, sag_scale = 0;
   std::string pag_blocks = "mid", freeu;
   std::string scheduler, schedule, prediction;  // empty: as the model's own configuration says
@@ -73,8 +75,9 @@ struct GenerateRequest {
   uint64_t variation_seed = 0, eta_noise_seed_delta = 0;
   double variation_strength = 0;
   Size seed_resize;
-  std::string compat = "diffusers", device = "cpu", dtype = "auto";
+  std::string compat = "diffusers", device = "cpu", dtype = "auto", quantize = "none";
   bool plain = false;
+  int64_t memory_limit = 0;  // bytes; 0: none
 
   json::object given;  // the fields that were set, as they were given
 };
@@ -92,6 +95,10 @@ struct RequestField {
   void (*set)(GenerateRequest& request, const json::value& value);
 };
 std::span<const RequestField> request_fields();
+
+/// Bytes of "4GiB", "3500MiB", "4 GB", "512M" (as MiB) or a plain number of bytes.
+/// @throws Error{InvalidArgument} at `field` for other texts and for 0
+int64_t bytes_of(const std::string& text, const std::string& field);
 
 /// Sets one field. @throws Error{InvalidArgument} at the field's name: wrong type, out of range, not finite
 void set_field(GenerateRequest& request, const RequestField& field, const json::value& value);

@@ -37,15 +37,6 @@ std::string now_utc() {
 
 uint64_t random_seed() { return std::random_device{}(); }
 
-int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, const char* field) {
-  const int64_t side = asked.value_or(fallback);
-  if (side % factor != 0)
-    throw Error(ErrorCode::InvalidArgument, field,
-                "expected a multiple of " + std::to_string(factor) + ", found " + std::to_string(side),
-                "nearest: " + std::to_string(std::max(side / factor, int64_t{1}) * factor));
-  return side;
-}
-
 void resolve_sizes(const GenerateRequest& request, const models::Model& model, Run& run) {
   const int64_t factor = model.factor(), native = model.native_size();
   int64_t width = native, height = native;
@@ -335,6 +326,15 @@ json::object portable(const json::object& given) {
 
 }  // namespace
 
+int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, const char* field) {
+  const int64_t side = asked.value_or(fallback);
+  if (side % factor != 0)
+    throw Error(ErrorCode::InvalidArgument, field,
+                "expected a multiple of " + std::to_string(factor) + ", found " + std::to_string(side),
+                "nearest: " + std::to_string(std::max(side / factor, int64_t{1}) * factor));
+  return side;
+}
+
 ModelChoice model_choice_of(const GenerateRequest& request) {
   check_choice("seamless", request.seamless, {"none", "x", "y", "xy"});
   return {.model = request.model,
@@ -342,7 +342,8 @@ ModelChoice model_choice_of(const GenerateRequest& request) {
           .preview_vae = request.preview_vae,
           .loras = request.loras,
           .seamless_x = request.seamless.find('x') != std::string::npos,
-          .seamless_y = request.seamless.find('y') != std::string::npos};
+          .seamless_y = request.seamless.find('y') != std::string::npos,
+          .quantize = request.quantize};
 }
 
 models::LoadOptions load_options_of(const GenerateRequest& request) {
@@ -425,6 +426,11 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
     args.inpainting->blend = has_trained_levels(run.scheduler) ? compat.blend : pipelines::BlendRule::Samples;
   }
   args.tiling = tiling_of(request, model);
+  args.shortcuts = {.step_cache = request.step_cache,
+                    .step_cache_branch = request.step_cache_branch,
+                    .token_merging = request.token_merging};
+  if (request.step_cache_branch > 0 && request.step_cache == 1)
+    run.warnings.push_back("step_cache_branch: has no effect without step_cache");
   run.decoding = decoding_of(request, model);
   if (!request.refiner.empty()) args.denoising_end = request.refiner_start;
   resolve_hires(request, model, run);

@@ -77,6 +77,9 @@ struct Run {
                                          const std::vector<std::string>& more_warnings) const;
 };
 
+/// Pixels of a side. @throws Error{InvalidArgument} naming the field, if it is no multiple of `factor`
+int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, const char* field);
+
 /// @throws Error{InvalidArgument} naming the field, Error{NotFound}, Error{BadFile}
 Run resolve(const GenerateRequest& request, const LoadedModel& loaded);
 

@@ -20,17 +20,6 @@ const Part& part_of(const Checkpoint& checkpoint, const std::string& name) {
   return found->second;
 }
 
-RequestDefaults read_defaults(const std::filesystem::path& folder) {
-  RequestDefaults defaults;
-  const std::filesystem::path path = folder / "limn.json";
-  if (!std::filesystem::exists(path)) return defaults;
-  const json::object object = read_json_object(path);
-  const Fields fields(object, path.string());
-  defaults.num_inference_steps = fields.integer("steps", defaults.num_inference_steps, 1, 1000);
-  defaults.guidance_scale = fields.number("guidance_scale", defaults.guidance_scale);
-  return defaults;
-}
-
 template <typename Module, typename Config>
 std::shared_ptr<const Module> loaded(const Part& part, const std::string& name, Config config,
                                      at::ScalarType dtype, at::Device device,
@@ -43,14 +32,6 @@ std::shared_ptr<const Module> loaded(const Part& part, const std::string& name, 
 /// Whether limn's kernels will read the weights, from whatever type they lie in.
 bool is_read_by_kernels(at::ScalarType dtype, at::Device device) {
   return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16) && nn::has_kernels();
-}
-
-nn::Widening widening_of(int64_t parameters, at::ScalarType dtype, const LoadOptions& options) {
-  constexpr int64_t kMostWidened = int64_t{6} << 30;
-  const int64_t most =
-      options.most_widened.value_or(is_read_by_kernels(dtype, options.device) ? 0 : kMostWidened);
-  return parameters * static_cast<int64_t>(c10::elementSize(dtype)) > most ? nn::Widening::AtUse
-                                                                           : nn::Widening::AtLoad;
 }
 
 int64_t parameters_of(const Part& part) {
@@ -125,6 +106,25 @@ void check_sizes(const Model& model) {
 }
 
 }  // namespace
+
+RequestDefaults read_defaults(const std::filesystem::path& folder) {
+  RequestDefaults defaults;
+  const std::filesystem::path path = folder / "limn.json";
+  if (!std::filesystem::exists(path)) return defaults;
+  const json::object object = read_json_object(path);
+  const Fields fields(object, path.string());
+  defaults.num_inference_steps = fields.integer("steps", defaults.num_inference_steps, 1, 1000);
+  defaults.guidance_scale = fields.number("guidance_scale", defaults.guidance_scale);
+  return defaults;
+}
+
+nn::Widening widening_of(int64_t parameters, at::ScalarType dtype, const LoadOptions& options) {
+  constexpr int64_t kMostWidened = int64_t{6} << 30;
+  const int64_t most =
+      options.most_widened.value_or(is_read_by_kernels(dtype, options.device) ? 0 : kMostWidened);
+  return parameters * static_cast<int64_t>(c10::elementSize(dtype)) > most ? nn::Widening::AtUse
+                                                                           : nn::Widening::AtLoad;
+}
 
 std::shared_ptr<const Autoencoder> load_vae(const Part& part, const LoadOptions& options) {
   const Fields fields(part.config, where_of(part));

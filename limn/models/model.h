@@ -9,6 +9,7 @@
 #include "limn/models/autoencoder.h"
 #include "limn/models/checkpoint.h"
 #include "limn/models/unet_2d_condition/unet_2d_condition.h"
+#include "limn/nn/load_parameters.h"
 #include "limn/text/clip_text_model.h"
 #include "limn/text/clip_tokenizer.h"
 
@@ -28,6 +29,12 @@ struct RequestDefaults {
   int64_t num_inference_steps = 50;
   double guidance_scale = 7.5;
 };
+
+/// @param folder  of the model. @throws Error{BadFile}
+RequestDefaults read_defaults(const std::filesystem::path& folder);
+
+/// When the weights of a model with so many parameters get the type that is computed in.
+nn::Widening widening_of(int64_t parameters, at::ScalarType dtype, const LoadOptions& options);
 
 /// A loaded text-to-picture model. Immutable; safe to share between threads.
 struct Model {

@@ -8,6 +8,7 @@
 #include "limn/kernels/attention.h"
 #include "limn/kernels/linear.h"
 #include "limn/kernels/norm.h"
+#include "limn/kernels/quantize.h"
 #include "limn/kernels/winograd.h"
 
 namespace limn::nn {
@@ -15,11 +16,22 @@ namespace {
 
 thread_local bool plain_path = false;
 
-kernels::Weights weights_of(const at::Tensor& weight) {
-  const kernels::ElementType type = weight.scalar_type() == at::kFloat  ? kernels::ElementType::Float32
-                                    : weight.scalar_type() == at::kHalf ? kernels::ElementType::Float16
-                                                                        : kernels::ElementType::BFloat16;
-  return {weight.const_data_ptr(), type};
+kernels::ElementType element_type_of(const at::Tensor& weight) {
+  switch (weight.scalar_type()) {
+    case at::kFloat:
+      return kernels::ElementType::Float32;
+    case at::kHalf:
+      return kernels::ElementType::Float16;
+    case at::kBFloat16:
+      return kernels::ElementType::BFloat16;
+    default:
+      return kernels::ElementType::Int8;
+  }
+}
+
+kernels::Weights weights_of(const FastWeight& weight) {
+  return {weight.tensor.const_data_ptr(), element_type_of(weight.tensor),
+          weight.scales.defined() ? weight.scales.const_data_ptr<float>() : nullptr};
 }
 
 /// Arrays of the types that kernels compute in: float, or the bits of bfloat16. Null where undefined.
@@ -72,6 +84,16 @@ bool is_readable(const at::Tensor& weight) {
          (type == at::kFloat || type == at::kHalf || type == at::kBFloat16);
 }
 
+std::pair<at::Tensor, at::Tensor> fast_quantized(const at::Tensor& weight) {
+  LIMN_CHECK(is_readable(weight), "a weight that kernels cannot read");
+  const int64_t rows = weight.size(0);
+  at::Tensor values = at::empty(weight.sizes(), weight.options().dtype(at::kChar)),
+             scales = at::empty({rows}, weight.options().dtype(at::kFloat));
+  kernels::quantize_rows(weights_of({weight}), rows, weight.numel() / rows, values.data_ptr<int8_t>(),
+                         scales.data_ptr<float>());
+  return {values, scales};
+}
+
 FastNorm fast_group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight,
                          const at::Tensor& bias, double eps) {
   const at::Tensor gamma = float32(weight), beta = float32(bias);
@@ -114,11 +136,11 @@ at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const 
   return y;
 }
 
-at::Tensor fast_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor fast_linear(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,
                        const at::Tensor& residual, bool geglu) {
   const at::Tensor in = x.contiguous(), offset = float32(bias),
                    more = residual.defined() ? residual.contiguous() : residual;
-  const int64_t out = weight.size(0), depth = weight.size(1), columns = geglu ? out / 2 : out;
+  const int64_t out = weight.tensor.size(0), depth = weight.tensor.size(1), columns = geglu ? out / 2 : out;
   LIMN_CHECK(in.size(-1) == depth, "a linear layer's input has another width");
   std::vector<int64_t> sizes = in.sizes().vec();
   sizes.back() = columns;
@@ -137,16 +159,21 @@ at::Tensor fast_linear(const at::Tensor& x, const at::Tensor& weight, const at::
                                                 .residual = data_of<T>(more),
                                                 .residual_stride = columns,
                                                 .y = output_of<T>(y),
-                                                .y_stride = columns});
+                                                .y_stride = columns,
+                                                .int8_x = weight.rounds_inputs});
   });
   return y;
 }
 
-at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const at::Tensor& weight,
+bool fast_conv3x3_pays(int64_t height, int64_t width, int64_t channels, int64_t out_channels) {
+  return kernels::winograd_pays(height, width, channels, out_channels);
+}
+
+at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const FastWeight& weight,
                         const at::Tensor& bias, const at::Tensor& addition, const at::Tensor& residual) {
   const at::Tensor offset = float32(bias), more = float32(addition), rest = channels_last(residual);
   LIMN_CHECK(!rest.defined() || rest.scalar_type() == x.scalar_type(), "a residual of another type");
-  at::Tensor y = empty_map(x, weight.size(0));
+  at::Tensor y = empty_map(x, weight.tensor.size(0));
   for_type(x, [&]<typename T>(T) {
     kernels::winograd_conv3x3(kernels::Conv3x3Arguments<T>{.x = data_of<T>(x),
                                                            .batch = x.size(0),
@@ -157,7 +184,7 @@ at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const at::Ten
                                                            .shift = data_of<float>(norm.shift),
                                                            .silu = norm.silu,
                                                            .weight = weights_of(weight),
-                                                           .out_channels = weight.size(0),
+                                                           .out_channels = weight.tensor.size(0),
                                                            .bias = data_of<float>(offset),
                                                            .addition = data_of<float>(more),
                                                            .residual = data_of<T>(rest),
@@ -166,11 +193,12 @@ at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const at::Ten
   return y;
 }
 
-at::Tensor fast_conv1x1(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor fast_conv1x1(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,
                         const at::Tensor& residual) {
   const auto pixels = [](const at::Tensor& map) { return channels_last(map).permute({0, 2, 3, 1}); };
-  return fast_linear(pixels(x), weight.view({weight.size(0), weight.size(1)}), bias,
-                     residual.defined() ? pixels(residual) : residual)
+  FastWeight matrix = weight;
+  matrix.tensor = weight.tensor.view({weight.tensor.size(0), weight.tensor.size(1)});
+  return fast_linear(pixels(x), matrix, bias, residual.defined() ? pixels(residual) : residual)
       .permute({0, 3, 1, 2});
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <utility>
+
 #include <ATen/core/Tensor.h>
 
 namespace limn::nn {
@@ -27,6 +29,17 @@ bool takes_fast_path(const at::Tensor& x);
 /// Whether limn's kernels read weights that lie so: contiguous on the CPU, float32 or 16 bits wide.
 bool is_readable(const at::Tensor& weight);
 
+/// A weight as kernels read it: as is_readable says, or int8 with a scale an output.
+struct FastWeight {
+  at::Tensor tensor;
+  at::Tensor scales = {};  // float32 [out], of int8
+  bool rounds_inputs =
+      false;  // of int8: what is multiplied is rounded too (kernels::LinearArguments::int8_x)
+};
+
+/// A readable weight [out, ...] as int8 of the same shape, and its scales [out]: kernels::quantize_rows.
+std::pair<at::Tensor, at::Tensor> fast_quantized(const at::Tensor& weight);
+
 /// The activation of a convolution's input, applied while it is read.
 struct FastNorm {
   at::Tensor scale, shift;  // [batch, channels]; undefined for none
@@ -45,18 +58,21 @@ at::Tensor fast_scale_and_shift(const at::Tensor& x, const FastNorm& norm);
 at::Tensor fast_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 
 /// kernels::linear.  x [..., in] → [..., out], or half of it with `geglu`. bias and residual may be undefined.
-at::Tensor fast_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor fast_linear(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,
                        const at::Tensor& residual, bool geglu = false);
+
+/// Whether fast_conv3x3 takes less time than LibTorch's convolution.
+bool fast_conv3x3_pays(int64_t height, int64_t width, int64_t channels, int64_t out_channels);
 
 /// kernels::winograd_conv3x3.
 /// @param x         [batch, in, height, width] in channels-last memory, as is the result
 /// @param addition  [batch, out] or undefined
 /// @param residual  as the result, or undefined
-at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const at::Tensor& weight,
+at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const FastWeight& weight,
                         const at::Tensor& bias, const at::Tensor& addition, const at::Tensor& residual);
 
 /// A 1 × 1 convolution: kernels::linear over pixels. Shapes as above.
-at::Tensor fast_conv1x1(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+at::Tensor fast_conv1x1(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,
                         const at::Tensor& residual);
 
 /// kernels::attention.  q [batch, tokens, heads · d], k and v [batch, context tokens, heads · d] → as q.

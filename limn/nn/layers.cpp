@@ -41,7 +41,29 @@ constexpr Activation kActivations[] = {
     {"relu", [](const at::Tensor& x) { return at::relu(x); }},
 };
 
+/// The layer's weight as the kernels take it, or as LibTorch does.
+template <typename Layer>
+FastWeight fast_weight(const Layer& layer) {
+  if (layer.int8) return {layer.int8->values, layer.int8->scales, layer.int8->rounds_inputs};
+  return {layer.weight};
+}
+template <typename Layer>
+at::Tensor plain_weight(const Layer& layer, at::ScalarType type) {
+  return layer.int8 ? layer.int8->widened(type) : layer.weight.to(type);
+}
+
 }  // namespace
+
+Int8Weights Int8Weights::of(const at::Tensor& weight, bool rounds_inputs) {
+  auto [values, scales] = fast_quantized(weight);
+  return {values, scales, rounds_inputs};
+}
+
+at::Tensor Int8Weights::widened(at::ScalarType type) const {
+  std::vector<int64_t> sizes(static_cast<size_t>(values.dim()), 1);
+  sizes[0] = scales.size(0);
+  return (values.to(at::kFloat) * scales.view(sizes)).to(type);
+}
 
 Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
   register_parameter("weight", weight, {out_features, in_features});
@@ -49,15 +71,16 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, const at::Tensor& residual) const {
-  if (takes_fast_path(x) && is_readable(weight) && !low_rank) return fast_linear(x, weight, bias, residual);
-  at::Tensor y = at::linear(x, weight.to(x.scalar_type()), bias);
+  if (takes_fast_path(x) && is_readable(weight) && !low_rank)
+    return fast_linear(x, fast_weight(*this), bias, residual);
+  at::Tensor y = at::linear(x, plain_weight(*this, x.scalar_type()), bias);
   if (low_rank) y = y + at::linear(at::linear(x, low_rank->down), low_rank->up) * low_rank->scale;
   return residual.defined() ? y + residual : y;
 }
 
 at::Tensor Linear::geglu(const at::Tensor& x) const {
   if (takes_fast_path(x) && is_readable(weight) && !low_rank)
-    return fast_linear(x, weight, bias, {}, /*geglu=*/true);
+    return fast_linear(x, fast_weight(*this), bias, {}, /*geglu=*/true);
   const auto parts = forward(x).chunk(2, -1);  // value, gate
   return parts[0] * at::gelu(parts[1]);
 }
@@ -98,8 +121,8 @@ at::Tensor Conv2d::fast(const at::Tensor& input, const Conv2dExtras& extras) con
     if (extras.norm) x = extras.norm->forward(x);
     if (extras.activation) x = extras.activation(x);
   }
-  if (is_winograd) return fast_conv3x3(x, norm, weight, bias, extras.addition, extras.residual);
-  const at::Tensor y = fast_conv1x1(x, weight, bias, extras.residual);
+  if (is_winograd) return fast_conv3x3(x, norm, fast_weight(*this), bias, extras.addition, extras.residual);
+  const at::Tensor y = fast_conv1x1(x, fast_weight(*this), bias, extras.residual);
   return extras.addition.defined() ? y + extras.addition.unsqueeze(-1).unsqueeze(-1) : y;
 }
 
@@ -111,7 +134,7 @@ at::Tensor Conv2d::forward(const at::Tensor& input, const Conv2dExtras& extras) 
   }
   if (extras.norm) x = extras.norm->forward(x);
   if (extras.activation) x = extras.activation(x);
-  at::Tensor y = convolve(x, weight.to(x.scalar_type()), bias);
+  at::Tensor y = convolve(x, plain_weight(*this, x.scalar_type()), bias);
   if (low_rank) y = y + at::conv2d(convolve(x, low_rank->down, {}), low_rank->up) * low_rank->scale;
   if (extras.addition.defined()) y = y + extras.addition.unsqueeze(-1).unsqueeze(-1);
   return extras.residual.defined() ? extras.residual + y : y;

@@ -25,6 +25,17 @@ struct LowRank {
   double scale = 1;
 };
 
+/// Weights of 8 bits that stand for a layer's own: value · scale of its output.
+struct Int8Weights {
+  at::Tensor values;           // int8, the weight's shape
+  at::Tensor scales;           // float32 [out]
+  bool rounds_inputs = false;  // what is multiplied has 8 bits too, where the CPU has instructions for it
+
+  /// Of a weight that kernels can read (is_readable). Source: kernels::quantize_rows.
+  static Int8Weights of(const at::Tensor& weight, bool rounds_inputs);
+  at::Tensor widened(at::ScalarType type) const;
+};
+
 /// y = x Wᵀ + b.  x [..., in] → [..., out]. A weight of another type than x is converted at each use.
 class Linear : public Module {
  public:
@@ -36,6 +47,7 @@ class Linear : public Module {
   at::Tensor weight;  // [out, in]
   at::Tensor bias;    // [out], or undefined
   std::optional<LowRank> low_rank;
+  std::optional<Int8Weights> int8;
 };
 
 struct Conv2dOptions {
@@ -63,6 +75,7 @@ class Conv2d : public Module {
   at::Tensor weight;  // [out, in, kernel, kernel]
   at::Tensor bias;    // [out], or undefined
   std::optional<LowRank> low_rank;
+  std::optional<Int8Weights> int8;
   bool wraps_x = false, wraps_y = false;  // padding continues at the opposite edge, for pictures that tile
 
  private:

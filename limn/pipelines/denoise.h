@@ -16,7 +16,7 @@ struct Step {
 };
 
 struct DenoiseArgs {
-  const GuidedDenoiser& denoiser;
+  GuidedDenoiser& denoiser;
   schedulers::Scheduler& scheduler;
   const schedulers::NoiseSource& noise;
   size_t first_step = 0;        // > 0 when starting from a picture

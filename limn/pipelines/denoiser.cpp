@@ -25,7 +25,7 @@ namespace {
 
 constexpr double kTrainTimesteps = 1000;
 
-at::Tensor repeated(const at::Tensor& x, int64_t batch) {
+at::Tensor expanded(const at::Tensor& x, int64_t batch) {
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes[0] = batch;
   return x.expand(sizes);
@@ -52,6 +52,25 @@ at::Tensor rescaled(const at::Tensor& guided, const at::Tensor& conditional, dou
   return phi * (guided * (wanted / found)) + (1 - phi) * guided;
 }
 
+bool same(const Conditioning& a, const Conditioning& b) {
+  return a.hidden_states.is_same(b.hidden_states) && a.text_embeds.is_same(b.text_embeds) &&
+         a.time_ids.is_same(b.time_ids);
+}
+
+void check_shortcuts(const Shortcuts& shortcuts, const Guidance& guidance,
+                     const models::UNet2DConditionModel& unet) {
+  if (shortcuts.step_cache <= 1) return;
+  if (guidance.sag_scale > 0)
+    throw Error(ErrorCode::InvalidArgument, "step_cache",
+                "does not go with sag_scale, which looks at the deepest layers at each step",
+                "use pag_scale");
+  const auto most = static_cast<int64_t>(unet.skip_count()) - 2;
+  if (shortcuts.step_cache_branch > most)
+    throw Error(ErrorCode::InvalidArgument, "step_cache_branch",
+                "expected 0 to " + std::to_string(most) + ", for this model, found " +
+                    std::to_string(shortcuts.step_cache_branch));
+}
+
 }  // namespace
 
 double NoiseLevels::alpha_bar(double timestep) const {
@@ -68,8 +87,14 @@ struct GuidedDenoiser::Plan {
 
 GuidedDenoiser::GuidedDenoiser(const models::UNet2DConditionModel& unet, std::vector<Branches> branches,
                                const Guidance& guidance, const NoiseLevels& levels,
-                               const TiledDiffusion& tiling)
-    : unet_(unet), branches_(std::move(branches)), guidance_(guidance), levels_(levels), tiling_(tiling) {
+                               const TiledDiffusion& tiling, const Shortcuts& shortcuts)
+    : unet_(unet),
+      branches_(std::move(branches)),
+      guidance_(guidance),
+      levels_(levels),
+      tiling_(tiling),
+      shortcuts_(shortcuts) {
+  check_shortcuts(shortcuts, guidance, unet);
   LIMN_CHECK(!branches_.empty() && !branches_.front().positive.empty(), "a denoiser needs a prompt");
 }
 
@@ -86,20 +111,24 @@ GuidedDenoiser::Plan GuidedDenoiser::plan_of(const Moment& moment) const {
   return plan;
 }
 
-Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& latents,
-                                   const Moment& moment) const {
+Prediction GuidedDenoiser::predict(const at::Tensor& input, const at::Tensor& latents, const Moment& moment) {
   const Plan plan = plan_of(moment);
   const bool fits = tiling_.tile <= 0 || std::max(input.size(2), input.size(3)) <= tiling_.tile;
   const auto holds = std::ranges::find_if(branches_, [&](const Branches& branches) {
     return static_cast<int64_t>(moment.step) <= branches.until;
   });
-  const Branches& branches = holds == branches_.end() ? branches_.back() : *holds;
-  return fits ? predict_whole(input, latents, moment.timestep, plan, branches)
-              : predict_tiled(input, latents, moment.timestep, plan, branches);
+  const auto now = std::min(static_cast<size_t>(holds - branches_.begin()), branches_.size() - 1);
+  if (now != now_) told_.clear();
+  now_ = now;
+  const Call call{input, moment.timestep, moment.step};
+  return fits ? predict_whole(call, latents, plan, branches_[now])
+              : predict_tiled(call, latents, plan, branches_[now]);
 }
 
-Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                                         const Plan& plan, const Branches& branches) const {
+Prediction GuidedDenoiser::predict_tiled(const Call& call, const at::Tensor& latents, const Plan& plan,
+                                         const Branches& branches) {
+  const at::Tensor& input = call.input;
+  size_t number = 0;
   Prediction sum{at::zeros_like(input), {}};
   at::Tensor weights = at::zeros({1, 1, input.size(2), input.size(3)}, input.options());
   for (const Tile& tile : tiles_of(input.size(2), input.size(3), tiling_.tile, tiling_.overlap)) {
@@ -111,7 +140,8 @@ Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tens
     for (Branch& branch : parts.positive) cut_channels(branch);
     if (parts.negative) cut_channels(*parts.negative);
     if (parts.image_only) cut_channels(*parts.image_only);
-    const Prediction made = predict_whole(cut(input), cut(latents), timestep, plan, parts);
+    const Prediction made =
+        predict_whole({cut(input), call.timestep, call.step, number++}, cut(latents), plan, parts);
     const at::Tensor weight = tile.weights(tiling_.overlap).to(input.options());
     cut(sum.guided).add_(made.guided * weight);
     cut(weights).add_(weight);
@@ -124,44 +154,83 @@ Prediction GuidedDenoiser::predict_tiled(const at::Tensor& input, const at::Tens
   return sum;
 }
 
+/// What is kept for these branches, made at their first call.
+GuidedDenoiser::Told& GuidedDenoiser::told_by(const std::vector<const Branch*>& branches, int64_t batch) {
+  for (Told& told : told_)
+    if (told.batch == batch && std::ranges::equal(told.conditions, branches,
+                                                  [](const Conditioning& condition, const Branch* branch) {
+                                                    return same(condition, branch->condition);
+                                                  }))
+      return told;
+  Told& told = told_.emplace_back();
+  told.batch = batch;
+  std::vector<at::Tensor> states, embeds, ids;
+  for (const Branch* branch : branches) {
+    const Conditioning& condition = told.conditions.emplace_back(branch->condition);
+    states.push_back(condition.hidden_states);
+    if (!condition.text_embeds.defined()) continue;
+    embeds.push_back(expanded(condition.text_embeds, batch));
+    ids.push_back(expanded(condition.time_ids, batch));
+  }
+  told.condition.encoder_hidden_states = at::cat(states, 0);
+  if (!embeds.empty()) {
+    told.condition.text_embeds = at::cat(embeds, 0);
+    told.condition.time_ids = at::cat(ids, 0);
+  }
+  if (const auto dim = unet_.config().time_cond_proj_dim)
+    told.condition.timestep_cond =
+        guidance_scale_embedding(guidance_.scale - 1, *dim).to(states.front().options());
+  return told;
+}
+
 /// The U-Net's output for each branch, [batch, channels, h, w] each. Branches of as many tokens share a call.
-std::vector<at::Tensor> GuidedDenoiser::run(const at::Tensor& input, double timestep,
-                                            const std::vector<const Branch*>& branches,
-                                            const models::UNetControls& controls) const {
+std::vector<at::Tensor> GuidedDenoiser::run(const Call& call, const std::vector<const Branch*>& branches,
+                                            models::UNetControls controls) {
+  const at::Tensor& input = call.input;
   const int64_t batch = input.size(0);
   const at::TensorOptions options = branches.front()->condition.hidden_states.options();
-  const at::Tensor t = at::full({1}, timestep, options.dtype(at::kFloat));
+  const at::Tensor t = at::full({1}, call.timestep, options.dtype(at::kFloat));
   std::vector<at::Tensor> out;
   for (size_t first = 0, last; first < branches.size(); first = last) {
     const auto tokens = [&](size_t i) { return branches[i]->condition.hidden_states.size(1); };
-    for (last = first + 1; last < branches.size() && tokens(last) == tokens(first);) ++last;
-    std::vector<at::Tensor> inputs, states, embeds, ids;
-    for (size_t i = first; i < last; ++i) {
-      const Branch& branch = *branches[i];
-      inputs.push_back(branch.channels.defined()
-                           ? at::cat({input, repeated(branch.channels, batch).to(input.options())}, 1)
+    const bool in_turn = guidance_.in_turn && controls.identity_blocks.empty() && !controls.mid_attention;
+    for (last = first + 1; !in_turn && last < branches.size() && tokens(last) == tokens(first);) ++last;
+    const std::vector<const Branch*> asked(branches.begin() + static_cast<ptrdiff_t>(first),
+                                           branches.begin() + static_cast<ptrdiff_t>(last));
+    Told& told = told_by(asked, batch);
+    models::DenoiserCondition condition = told.condition;
+    condition.keys = &told.keys;
+    condition.controls = &controls;
+    if (shortcuts_.step_cache > 1) {
+      Told::Deep& deep = told.deep[{call.tile, first}];
+      if (call.step - deep.step >= static_cast<size_t>(shortcuts_.step_cache)) deep.feature.value.reset();
+      if (!deep.feature.value.defined()) deep.step = call.step;
+      deep.feature.skip = static_cast<size_t>(shortcuts_.step_cache_branch) + 1;
+      controls.deep = &deep.feature;
+    }
+    std::vector<at::Tensor> inputs;
+    for (const Branch* branch : asked)
+      inputs.push_back(branch->channels.defined()
+                           ? at::cat({input, expanded(branch->channels, batch).to(input.options())}, 1)
                            : input);
-      states.push_back(repeated(branch.condition.hidden_states, batch));
-      if (!branch.condition.text_embeds.defined()) continue;
-      embeds.push_back(repeated(branch.condition.text_embeds, batch));
-      ids.push_back(repeated(branch.condition.time_ids, batch));
+    // What comes before the texts is the same for all branches, unless something else tells them apart. Not for a single
+    // picture: LibTorch's convolution has other bits for one small map than for the same in a batch.
+    const bool alike = batch > 1 && !condition.text_embeds.defined() && controls.identity_blocks.empty() &&
+                       std::ranges::all_of(asked, [&](const Branch* branch) {
+                         return branch->channels.is_same(asked.front()->channels);
+                       });
+    if (alike) {
+      condition.copies = static_cast<int64_t>(asked.size());
+      inputs.resize(1);
     }
-    models::DenoiserCondition condition{.encoder_hidden_states = at::cat(states, 0), .controls = &controls};
-    if (!embeds.empty()) {
-      condition.text_embeds = at::cat(embeds, 0);
-      condition.time_ids = at::cat(ids, 0);
-    }
-    if (const auto dim = unet_.config().time_cond_proj_dim)
-      condition.timestep_cond = repeated(guidance_scale_embedding(guidance_.scale - 1, *dim).to(options),
-                                         batch * static_cast<int64_t>(last - first));
     const at::Tensor made = unet_.forward(at::cat(inputs, 0).to(options), t, condition).to(input.options());
     for (const at::Tensor& part : made.split(batch, 0)) out.push_back(part);
   }
   return out;
 }
 
-Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                                         const Plan& plan, const Branches& branches) const {
+Prediction GuidedDenoiser::predict_whole(const Call& call, const at::Tensor& latents, const Plan& plan,
+                                         const Branches& branches) {
   std::vector<const Branch*> asked;
   if (plan.guided) asked.push_back(&*branches.negative);
   if (plan.guided && branches.image_only) asked.push_back(&*branches.image_only);
@@ -170,11 +239,11 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
   const size_t perturbed = asked.size();
   if (plan.pag_scale > 0) asked.push_back(&branches.positive.front());
 
-  models::UNetControls controls;
+  models::UNetControls controls{.token_merging = shortcuts_.token_merging};
   if (guidance_.freeu) controls.freeu = &*guidance_.freeu;
   if (plan.pag_scale > 0) {
     controls.identity_blocks = guidance_.pag_blocks;
-    controls.identity_from = static_cast<int64_t>(perturbed) * input.size(0);
+    controls.identity_from = static_cast<int64_t>(perturbed) * call.input.size(0);
   }
   at::Tensor attention;
   int64_t height = 0, width = 0;
@@ -183,7 +252,7 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
     controls.mid_height = &height;
     controls.mid_width = &width;
   }
-  const std::vector<at::Tensor> made = run(input, timestep, asked, controls);
+  const std::vector<at::Tensor> made = run(call, asked, controls);
   const at::Tensor& conditional = made[first_positive];
 
   Prediction out{conditional, {}};
@@ -203,10 +272,10 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
   if (plan.attends_to_itself) {
     const Branch& branch = plan.guided ? *branches.negative : branches.positive.front();
     const at::Tensor& plain = made.front();
-    out.guided = out.guided +
-                 guidance_.sag_scale *
-                     (plain - self_attention_guidance(latents, plain, attention.slice(0, 0, input.size(0)),
-                                                      height, width, timestep, branch));
+    out.guided = out.guided + guidance_.sag_scale *
+                                  (plain - self_attention_guidance(latents, plain,
+                                                                   attention.slice(0, 0, call.input.size(0)),
+                                                                   height, width, call.timestep, branch));
   }
   if (plan.guided && guidance_.rescale > 0) out.guided = rescaled(out.guided, conditional, guidance_.rescale);
   return out;
@@ -215,8 +284,7 @@ Prediction GuidedDenoiser::predict_whole(const at::Tensor& input, const at::Tens
 /// What the U-Net makes of a picture that was blurred where it attended most: Hong et al. 2023, alg. 1.
 at::Tensor GuidedDenoiser::self_attention_guidance(const at::Tensor& latents, const at::Tensor& output,
                                                    const at::Tensor& probabilities, int64_t height,
-                                                   int64_t width, double timestep,
-                                                   const Branch& branch) const {
+                                                   int64_t width, double timestep, const Branch& branch) {
   const double alpha = levels_.alpha_bar(timestep);
   const double signal = std::sqrt(alpha), noise = std::sqrt(1 - alpha);
   at::Tensor x0, epsilon;
@@ -238,7 +306,9 @@ at::Tensor GuidedDenoiser::self_attention_guidance(const at::Tensor& latents, co
       at::upsample_nearest2d((probabilities.mean(1).sum(1) > 1.0).to(at::kFloat).view({-1, 1, height, width}),
                              {latents.size(2), latents.size(3)});
   const at::Tensor degraded = blurred(x0) * mask + x0 * (1 - mask);
-  return run(signal * degraded + noise * epsilon, timestep, {&branch}, {}).front();
+  return run({signal * degraded + noise * epsilon, timestep}, {&branch},
+             {.token_merging = shortcuts_.token_merging})
+      .front();
 }
 
 at::Tensor guidance_scale_embedding(double w, int64_t dim) {

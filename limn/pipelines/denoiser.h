@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <list>
+#include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "limn/pipelines/conditioning.h"
 #include "limn/pipelines/guidance.h"
+#include "limn/pipelines/shortcuts.h"
 #include "limn/schedulers/scheduler.h"
 
 namespace limn::pipelines {
@@ -54,35 +58,59 @@ struct Moment {
   size_t step;      // 0-based model call: for what happens every other time, and which branches hold
 };
 
-/// The U-Net with everything that guides it, as one function of latents and time. One thread at a time.
+/// The U-Net with everything that guides it, as one function of latents and time. Keeps what does not change from call to
+/// call. One thread at a time.
 class GuidedDenoiser {
  public:
   /// @param branches  in order of `until`; one or more
+  /// @throws Error{InvalidArgument} for shortcuts that the U-Net or the guidance leaves no room for
   GuidedDenoiser(const models::UNet2DConditionModel& unet, std::vector<Branches> branches,
-                 const Guidance& guidance, const NoiseLevels& levels, const TiledDiffusion& tiling = {});
+                 const Guidance& guidance, const NoiseLevels& levels, const TiledDiffusion& tiling = {},
+                 const Shortcuts& shortcuts = {});
 
   /// @param input  what the scheduler made of `latents` for the model, float32 [batch, channels, h, w]
-  Prediction predict(const at::Tensor& input, const at::Tensor& latents, const Moment& moment) const;
+  Prediction predict(const at::Tensor& input, const at::Tensor& latents, const Moment& moment);
 
  private:
+  /// What the U-Net is asked: its input, when, and which window of the picture that is.
+  struct Call {
+    at::Tensor input;  // float32 [batch, channels, h, w]
+    double timestep;
+    size_t step = 0, tile = 0;
+  };
+  /// What a set of branches that share a call of the U-Net tells it, the same at each step.
+  struct Told {
+    std::vector<Conditioning> conditions;
+    int64_t batch;
+    models::DenoiserCondition condition;
+    models::KeyValueCache keys;
+    struct Deep {
+      models::DeepFeature feature;
+      size_t step = 0;  // at which it was made
+    };
+    std::map<std::pair<size_t, size_t>, Deep> deep = {};  // by tile and place of the first branch
+  };
   struct Plan;
   Plan plan_of(const Moment& moment) const;
-  Prediction predict_whole(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                           const Plan& plan, const Branches& branches) const;
-  Prediction predict_tiled(const at::Tensor& input, const at::Tensor& latents, double timestep,
-                           const Plan& plan, const Branches& branches) const;
-  std::vector<at::Tensor> run(const at::Tensor& input, double timestep,
-                              const std::vector<const Branch*>& branches,
-                              const models::UNetControls& controls) const;
+  Prediction predict_whole(const Call& call, const at::Tensor& latents, const Plan& plan,
+                           const Branches& branches);
+  Prediction predict_tiled(const Call& call, const at::Tensor& latents, const Plan& plan,
+                           const Branches& branches);
+  std::vector<at::Tensor> run(const Call& call, const std::vector<const Branch*>& branches,
+                              models::UNetControls controls);
+  Told& told_by(const std::vector<const Branch*>& branches, int64_t batch);
   at::Tensor self_attention_guidance(const at::Tensor& latents, const at::Tensor& output,
                                      const at::Tensor& probabilities, int64_t height, int64_t width,
-                                     double timestep, const Branch& branch) const;
+                                     double timestep, const Branch& branch);
 
   const models::UNet2DConditionModel& unet_;
   std::vector<Branches> branches_;
   Guidance guidance_;
   NoiseLevels levels_;
   TiledDiffusion tiling_;
+  Shortcuts shortcuts_;
+  size_t now_ = 0;        // which of branches_ the last call was for
+  std::list<Told> told_;  // of its branches, guided and not
 };
 
 /// The sinusoidal embedding of w = guidance_scale − 1 that latent consistency models are told (Luo et al. 2023, §4.2).

@@ -25,6 +25,10 @@ struct Guidance {
   double sag_scale = 0;  // Hong et al. 2023, eq. 15
   std::optional<models::FreeU> freeu;
 
+  /// The U-Net is called for one text after the other instead of for all at once: less memory, and with limn's kernels
+  /// the same numbers. Without effect beside pag_scale and sag_scale, which need all in one call.
+  bool in_turn = false;
+
   bool is_on() const { return scale > 1; }
 };
 

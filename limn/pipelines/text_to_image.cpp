@@ -337,8 +337,8 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
 
   if (job.first_step > 0) scheduler.begin_at(job.first_step);
   const Start start = start_of(job);
-  const GuidedDenoiser denoiser(*model.unet, branches_of(job, prompts), args.guidance, args.levels,
-                                args.tiling);
+  GuidedDenoiser denoiser(*model.unet, branches_of(job, prompts), args.guidance, args.levels, args.tiling,
+                          args.shortcuts);
   const schedulers::NoiseSource steps_noise =
       args.noise.seed_delta != 0 || args.noise.generator == schedulers::NoiseGenerator::Shared
           ? job.noise.reseeded(args.noise.seed_delta)

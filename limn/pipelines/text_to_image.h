@@ -79,6 +79,7 @@ struct GenerateArgs {
   bool encodes_mean = false;  // a picture's latents are the encoder's mean, not drawn
   NoiseLevels levels;         // of the checkpoint; for self-attention guidance
   TiledDiffusion tiling;
+  Shortcuts shortcuts;
   std::stop_token stop;
   std::function<void(const Step&)> on_step;
 };

@@ -4,11 +4,23 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
 
+#include "limn/models/blocks/repeat.h"
+#include "limn/models/blocks/token_merging.h"
+
 namespace limn::models {
+namespace {
+
+/// [contexts, tokens, dim] → [batch, tokens, dim], each for batch / contexts pictures in a row.
+at::Tensor for_pictures(const at::Tensor& x, int64_t batch) {
+  return x.size(0) == batch ? x : x.repeat_interleave(batch / x.size(0), 0);
+}
+
+}  // namespace
 
 Attention::Attention(const Config& c)
     : heads_(c.heads),
@@ -22,10 +34,16 @@ Attention::Attention(const Config& c)
   register_module("to_out", to_out_);
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context,
-                              const at::Tensor& residual) const {
+at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context, const at::Tensor& residual,
+                              KeyValueCache* keys) const {
+  const auto project = [&] {
+    return KeyValueCache::KeyValue{to_k_.forward(context), to_v_.forward(context)};
+  };
+  const auto [key, value] =
+      keys && !at::GradMode::is_enabled() ? keys->get(this, context, project) : project();
   return to_out_[0].forward(
-      nn::attention(to_q_.forward(x), to_k_.forward(context), to_v_.forward(context), heads_), residual);
+      nn::attention(to_q_.forward(x), for_pictures(key, x.size(0)), for_pictures(value, x.size(0)), heads_),
+      residual);
 }
 
 at::Tensor Attention::identity(const at::Tensor& x) const { return to_out_[0].forward(to_v_.forward(x)); }
@@ -60,20 +78,30 @@ BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& c)
   register_module("ff", ff_);
 }
 
+at::Tensor BasicTransformerBlock::attend(const at::Tensor& normed, const AttentionContext& context,
+                                         const at::Tensor& residual) const {
+  if (context.merging == 0) return attn1_.forward(normed, normed, residual);
+  const TokenMerging merging(normed, context.height, context.width, context.merging);
+  const at::Tensor merged = merging.merge(normed);
+  const at::Tensor out = merging.unmerge(attn1_.forward(merged, merged));
+  return residual.defined() ? out + residual : out;
+}
+
 at::Tensor BasicTransformerBlock::self_attention(const at::Tensor& normed, const AttentionContext& context,
                                                  const at::Tensor& residual) const {
-  if (only_cross_attention_) return attn1_.forward(normed, context.hidden_states, residual);
+  if (only_cross_attention_) return attn1_.forward(normed, context.hidden_states, residual, context.keys);
   if (context.probabilities) *context.probabilities = attn1_.probabilities(normed);
-  if (!context.identity_from) return attn1_.forward(normed, normed, residual);
+  if (!context.identity_from) return attend(normed, context, residual);
   const at::Tensor plain = normed.slice(0, 0, *context.identity_from);
-  return at::cat({attn1_.forward(plain, plain), attn1_.identity(normed.slice(0, *context.identity_from))},
-                 0) +
+  return at::cat({attend(plain, context), attn1_.identity(normed.slice(0, *context.identity_from))}, 0) +
          residual;
 }
 
 at::Tensor BasicTransformerBlock::forward(at::Tensor x, const AttentionContext& context) const {
-  x = self_attention(norm1_.forward(x), context, x);
-  x = attn2_.forward(norm2_.forward(x), context.hidden_states, x);
+  const int64_t batch = context.batch > 0 ? context.batch : x.size(0);
+  if (only_cross_attention_) x = repeated(x, batch);
+  x = repeated(self_attention(norm1_.forward(x), context, x), batch);
+  x = attn2_.forward(norm2_.forward(x), context.hidden_states, x, context.keys);
   return ff_.forward(norm3_.forward(x), x);
 }
 
@@ -98,18 +126,21 @@ at::Tensor Transformer2DModel::forward(const at::Tensor& hidden_states,
   };  // [batch, h·w, channels]
   const auto to_map = [&](const at::Tensor& tokens) {
     return tokens.transpose(1, 2)
-        .reshape(hidden_states.sizes())
+        .reshape({tokens.size(0), -1, hidden_states.size(2), hidden_states.size(3)})
         .contiguous(hidden_states.suggest_memory_format());
   };
   at::Tensor x = norm_.forward(hidden_states);
   x = proj_in_conv_ ? to_tokens(proj_in_conv_->forward(x)) : proj_in_linear_->forward(to_tokens(x));
   AttentionContext rest = context;
+  rest.height = hidden_states.size(2);
+  rest.width = hidden_states.size(3);
   for (const auto& block : transformer_blocks_) {
     x = block->forward(x, rest);
     rest.probabilities = nullptr;
   }
-  if (proj_out_conv_) return proj_out_conv_->forward(to_map(x), {.residual = hidden_states});
-  return to_map(proj_out_linear_->forward(x)) + hidden_states;
+  const at::Tensor residual = repeated(hidden_states, x.size(0));
+  if (proj_out_conv_) return proj_out_conv_->forward(to_map(x), {.residual = residual});
+  return to_map(proj_out_linear_->forward(x)) + residual;
 }
 
 }  // namespace limn::models

@@ -3,17 +3,25 @@
 
 #include <optional>
 
+#include "limn/models/blocks/key_value_cache.h"
 #include "limn/nn/layers.h"
 
 namespace limn::models {
 
-/// What a transformer attends to besides its own tokens, and what guidance methods do to its self-attention.
+/// What a transformer attends to besides its own tokens, and what guidance methods and shortcuts do to its self-attention.
 struct AttentionContext {
-  at::Tensor hidden_states;  // [batch, context tokens, cross_attention_dim]
+  /// [contexts, context tokens, cross_attention_dim], each for batch / contexts pictures in a row
+  at::Tensor hidden_states;
+  /// Pictures that the contexts are for. Where a feature map has fewer, it is the same for all up to its first
+  /// cross-attention, and is repeated there. 0: as many as the map has.
+  int64_t batch = 0;
+  KeyValueCache* keys = nullptr;  // keeps what cross-attentions make of the contexts; not used with gradients
   std::optional<int64_t> identity_from =
       {};  // pictures of the batch from here on: each token attends to itself alone
   at::Tensor* probabilities =
-      nullptr;  // gets those of the first self-attention, [batch, heads, tokens, tokens]
+      nullptr;         // gets those of the first self-attention, [batch, heads, tokens, tokens]
+  double merging = 0;  // share of the tokens that self-attention takes together with others: TokenMerging
+  int64_t height = 0, width = 0;  // of the map that the tokens are of; Transformer2DModel sets them
 };
 
 /// Multi-head attention with projections, of the tokens to themselves or to a context.
@@ -30,11 +38,12 @@ class Attention : public nn::Module {
   explicit Attention(const Config& config);
 
   /// @param hidden_states  [batch, tokens, query_dim]
-  /// @param context        [batch, context tokens, context_dim]
+  /// @param context        [contexts, context tokens, context_dim], each for batch / contexts pictures in a row
   /// @param residual       [batch, tokens, query_dim], added to the result; may be undefined
+  /// @param keys           keeps what is made of the context from call to call; may be null
   /// @return               [batch, tokens, query_dim]
   at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& context,
-                     const at::Tensor& residual = {}) const;
+                     const at::Tensor& residual = {}, KeyValueCache* keys = nullptr) const;
 
   /// Each token attends to itself alone.
   at::Tensor identity(const at::Tensor& hidden_states) const;
@@ -84,10 +93,13 @@ struct TransformerConfig {
 class BasicTransformerBlock : public nn::Module {
  public:
   explicit BasicTransformerBlock(const TransformerConfig& config);
-  /// @param hidden_states  [batch, tokens, channels]
+  /// @param hidden_states  [batch, tokens, channels], or of fewer pictures: see AttentionContext
+  /// @return               [batch, tokens, channels]
   at::Tensor forward(at::Tensor hidden_states, const AttentionContext& context) const;
 
  private:
+  at::Tensor attend(const at::Tensor& normed, const AttentionContext& context,
+                    const at::Tensor& residual = {}) const;
   at::Tensor self_attention(const at::Tensor& normed, const AttentionContext& context,
                             const at::Tensor& residual) const;
 
@@ -101,7 +113,8 @@ class BasicTransformerBlock : public nn::Module {
 class Transformer2DModel : public nn::Module {
  public:
   explicit Transformer2DModel(const TransformerConfig& config);
-  /// @param hidden_states  [batch, channels, height, width]
+  /// @param hidden_states  [batch, channels, height, width], or of fewer pictures: see AttentionContext
+  /// @return               [batch, channels, height, width]
   at::Tensor forward(const at::Tensor& hidden_states, const AttentionContext& context) const;
 
  private:

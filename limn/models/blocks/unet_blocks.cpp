@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/fft_fft2.h>
 #include <ATen/ops/fft_ifft2.h>
@@ -11,13 +12,15 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/real.h>
 
+#include "limn/models/blocks/repeat.h"
 #include "limn/nn/checkpoint.h"
 
 namespace limn::models {
 namespace {
 
 /// layer.forward(x, temb), without keeping what is inside when `checkpointing`.
-at::Tensor run(const ResnetBlock2D& layer, const at::Tensor& x, const at::Tensor& temb, bool checkpointing) {
+at::Tensor run(const ResnetBlock2D& layer, const at::Tensor& x, const at::Tensor& times, bool checkpointing) {
+  const at::Tensor temb = repeated(times, x.size(0));
   if (!checkpointing) return layer.forward(x, temb);
   return nn::checkpointed([&layer](const auto& inputs) { return layer.forward(inputs[0], inputs[1]); },
                           {x, temb});
@@ -25,7 +28,7 @@ at::Tensor run(const ResnetBlock2D& layer, const at::Tensor& x, const at::Tensor
 
 at::Tensor run(const Transformer2DModel& layer, const at::Tensor& x, const AttentionContext& context,
                bool checkpointing) {
-  if (!checkpointing) return layer.forward(x, context);
+  if (!checkpointing || !at::GradMode::is_enabled()) return layer.forward(x, context);
   return nn::checkpointed(
       [&layer](const auto& inputs) { return layer.forward(inputs[0], AttentionContext{inputs[1]}); },
       {x, context.hidden_states});
@@ -59,13 +62,14 @@ DownBlock2D::DownBlock2D(const UNetLevelConfig& c) {
 }
 
 at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, const AttentionContext& context,
-                                std::vector<at::Tensor>& skips) const {
-  for (size_t i = 0; i < resnets_.size(); ++i) {
+                                std::vector<at::Tensor>& skips, const DeepFeature* deep) const {
+  const auto is_deep = [&] { return deep && deep->value.defined() && skips.size() > deep->skip; };
+  for (size_t i = 0; i < resnets_.size() && !is_deep(); ++i) {
     x = run(resnets_[i], x, temb, checkpointing_);
     if (!attentions_.empty()) x = run(attentions_[i], x, context, checkpointing_);
     skips.push_back(x);
   }
-  if (!downsamplers_.empty()) {
+  if (!downsamplers_.empty() && !is_deep()) {
     x = downsamplers_[0].forward(x);
     skips.push_back(x);
   }
@@ -82,17 +86,27 @@ UpBlock2D::UpBlock2D(const UNetLevelConfig& c) {
 }
 
 at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, const AttentionContext& context,
-                              std::vector<at::Tensor>& skips, const FreeUFactors& freeu) const {
+                              std::vector<at::Tensor>& skips, const FreeUFactors& freeu,
+                              DeepFeature* deep) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     at::Tensor skip = skips.back();
     skips.pop_back();
+    if (!skip.defined()) continue;
+    if (deep && skips.size() == deep->skip) {
+      if (deep->value.defined())
+        x = deep->value;
+      else
+        deep->value = x;
+    }
+    skip = repeated(skip, x.size(0));
     if (freeu.backbone != 1) x = strengthened(x, freeu.backbone);
     if (freeu.skip != 1) skip = low_frequencies_scaled(skip, freeu.skip);
     x = run(resnets_[i], at::cat({x, skip}, 1), temb, checkpointing_);
     if (!attentions_.empty()) x = run(attentions_[i], x, context, checkpointing_);
   }
   // Sizes that do not divide evenly came down rounded up: go back to the exact size of the next skip.
-  if (!upsamplers_.empty()) x = upsamplers_[0].forward(x, skips.back().size(2), skips.back().size(3));
+  if (!upsamplers_.empty() && x.defined())
+    x = upsamplers_[0].forward(x, skips.back().size(2), skips.back().size(3));
   return x;
 }
 

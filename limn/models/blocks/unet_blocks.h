@@ -16,12 +16,21 @@ struct UNetLevelConfig {
   int64_t downsample_padding = 1;
 };
 
+/// The feature of the way up before it meets one of the skips, kept from call to call: DeepCache (Ma et al. 2023, §3.2).
+/// Once it is there, what is deeper is left out.
+struct DeepFeature {
+  size_t skip = 1;   // which, counted from the U-Net's first convolution
+  at::Tensor value;  // [batch, channels, height, width]; undefined: this call makes it
+};
+
 class DownBlock2D : public nn::Module {
  public:
   explicit DownBlock2D(const UNetLevelConfig& config);
+  /// @param temb   [batch or a divisor of it, temb_channels], repeated
   /// @param skips  takes the output of each layer, for the way up
+  /// @param deep   ends the way down at its skip, once it has a value; may be null
   at::Tensor forward(at::Tensor hidden_states, const at::Tensor& temb, const AttentionContext& context,
-                     std::vector<at::Tensor>& skips) const;
+                     std::vector<at::Tensor>& skips, const DeepFeature* deep = nullptr) const;
 
   /// Recompute the layers in the backward pass instead of keeping what they made.
   void set_gradient_checkpointing(bool on) { checkpointing_ = on; }
@@ -42,9 +51,12 @@ struct FreeUFactors {
 class UpBlock2D : public nn::Module {
  public:
   explicit UpBlock2D(const UNetLevelConfig& config);
-  /// @param skips  outputs of the way down; the last ones are taken off
+  /// @param hidden_states  undefined as long as the skips are
+  /// @param skips  outputs of the way down; the last ones are taken off. Layers whose skip is undefined are left out.
+  /// @param deep   begins the way up at its skip, or is made there; may be null
   at::Tensor forward(at::Tensor hidden_states, const at::Tensor& temb, const AttentionContext& context,
-                     std::vector<at::Tensor>& skips, const FreeUFactors& freeu = {}) const;
+                     std::vector<at::Tensor>& skips, const FreeUFactors& freeu = {},
+                     DeepFeature* deep = nullptr) const;
 
   /// Recompute the layers in the backward pass instead of keeping what they made.
   void set_gradient_checkpointing(bool on) { checkpointing_ = on; }

@@ -9,13 +9,15 @@
 
 namespace limn::models {
 
+struct DeepFeature;
+
 /// FreeU's four factors (Si et al. 2023): backbone features are strengthened, low frequencies of the skips weakened,
 /// in the first two blocks on the way up.
 struct FreeU {
   double s1 = 0.9, s2 = 0.2, b1 = 1.5, b2 = 1.6;
 };
 
-/// What guidance methods change inside one call of the U-Net. Absent: nothing.
+/// What guidance methods and shortcuts change inside one call of the U-Net. Absent: nothing.
 struct UNetControls {
   const FreeU* freeu = nullptr;
   /// Self-attention in these blocks ("mid", "down", "up", "down.1", "up.0", …) becomes the identity for the pictures of
@@ -27,6 +29,10 @@ struct UNetControls {
   at::Tensor* mid_attention = nullptr;
   int64_t* mid_height = nullptr;
   int64_t* mid_width = nullptr;
+  /// The layers below its skip are left out where it has a value; else it gets one.
+  DeepFeature* deep = nullptr;
+  /// Share of the tokens that self-attention takes together with others, at the finest level that has attention.
+  double token_merging = 0;
 };
 
 }  // namespace limn::models

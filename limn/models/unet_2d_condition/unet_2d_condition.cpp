@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/models/unet_2d_condition/unet_2d_condition.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
 #include "limn/base/error.h"
+#include "limn/models/blocks/repeat.h"
 
 namespace limn::models {
 namespace {
@@ -151,6 +155,12 @@ void UNet2DConditionModel::set_gradient_checkpointing(bool on) {
   for (const auto& block : up_blocks_) block->set_gradient_checkpointing(on);
 }
 
+size_t UNet2DConditionModel::skip_count() const {
+  const auto& layers =
+      config_.layers_per_block;  // and the first convolution, and a downsampler at all levels but one
+  return static_cast<size_t>(std::accumulate(layers.begin(), layers.end(), int64_t{0})) + layers.size();
+}
+
 at::Tensor UNet2DConditionModel::embed_time(const at::Tensor& sample, const at::Tensor& timestep,
                                             const DenoiserCondition& c) const {
   const auto sinusoids = [&](const at::Tensor& values, int64_t dim) {
@@ -179,8 +189,13 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   const at::Tensor temb = embed_time(sample, timestep, condition);
   const UNetControls none;
   const UNetControls& controls = condition.controls ? *condition.controls : none;
-  const auto context = [&](const std::string& way, const std::string& index) {
-    AttentionContext out{condition.encoder_hidden_states};
+  LIMN_CHECK(condition.copies == 1 || !add_embedding_, "copies of a sample have the same timestep");
+  const int64_t batch = condition.copies * sample.size(0);
+  const auto finest = std::ranges::find(config_.down_block_types, "CrossAttnDownBlock2D");
+  const auto context = [&](const std::string& way, const std::string& index, size_t level) {
+    AttentionContext out{condition.encoder_hidden_states, batch, condition.keys};
+    if (finest - config_.down_block_types.begin() == static_cast<ptrdiff_t>(level))
+      out.merging = controls.token_merging;
     if (controls.identity_blocks.contains(way) || controls.identity_blocks.contains(way + index))
       out.identity_from = controls.identity_from;
     return out;
@@ -188,10 +203,14 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
 
   at::Tensor x = conv_in_.forward(config_.center_input_sample ? 2 * sample - 1 : sample);
   std::vector<at::Tensor> skips{x};
-  for (size_t i = 0; i < down_blocks_.size(); ++i)
-    x = down_blocks_[i].forward(x, temb, context("down", "." + std::to_string(i)), skips);
-  if (mid_block_) {
-    AttentionContext mid = context("mid", "");
+  const size_t levels = down_blocks_.size();
+  const bool shallow = controls.deep && controls.deep->value.defined();
+  for (size_t i = 0; i < levels; ++i)
+    x = down_blocks_[i].forward(x, temb, context("down", "." + std::to_string(i), i), skips, controls.deep);
+  x = shallow ? at::Tensor() : repeated(x, batch);
+  skips.resize(skip_count());  // the deep ones are undefined in a shallow call
+  if (mid_block_ && !shallow) {
+    AttentionContext mid = context("mid", "", levels - 1);
     mid.probabilities = controls.mid_attention;
     if (controls.mid_attention) {
       *controls.mid_height = x.size(2);
@@ -200,8 +219,8 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
     x = mid_block_->forward(x, temb, mid);
   }
   for (size_t i = 0; i < up_blocks_.size(); ++i)
-    x = up_blocks_[i].forward(x, temb, context("up", "." + std::to_string(i)), skips,
-                              freeu_of(controls.freeu, i));
+    x = up_blocks_[i].forward(x, temb, context("up", "." + std::to_string(i), levels - 1 - i), skips,
+                              freeu_of(controls.freeu, i), controls.deep);
   return conv_out_.forward(x, {.norm = &conv_norm_out_, .activation = activation_}).contiguous();
 }
 

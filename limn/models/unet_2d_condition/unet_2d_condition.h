@@ -64,11 +64,16 @@ class TimestepEmbedding : public nn::Module {
 
 /// What a denoiser is told besides latents and timestep. Undefined tensors are not given.
 struct DenoiserCondition {
-  at::Tensor encoder_hidden_states;  // [batch, tokens, cross_attention_dim]
-  at::Tensor text_embeds;            // [batch, dim]; with AdditionEmbedding::TextTime
-  at::Tensor time_ids;               // [batch, 6 or 5], pixels; likewise
-  at::Tensor class_labels;           // int64 [batch], or [batch, class_projection_dim]
-  at::Tensor timestep_cond;          // [batch, time_cond_proj_dim]: guidance embedding (Meng et al. 2023)
+  at::Tensor
+      encoder_hidden_states;  // [contexts, tokens, cross_attention_dim], each for batch / contexts in a row
+  at::Tensor text_embeds;     // [batch, dim]; with AdditionEmbedding::TextTime
+  at::Tensor time_ids;        // [batch, 6 or 5], pixels; likewise
+  at::Tensor class_labels;    // int64 [batch], or [batch, class_projection_dim]
+  at::Tensor timestep_cond;   // [batch or 1, time_cond_proj_dim]: guidance embedding (Meng et al. 2023)
+  /// How often the sample counts, with other contexts each time: what comes before the first cross-attention is then done
+  /// once. Not with AdditionEmbedding::TextTime, whose timesteps differ.
+  int64_t copies = 1;
+  KeyValueCache* keys = nullptr;  // for calls with the same encoder_hidden_states
   const UNetControls* controls = nullptr;
 };
 
@@ -80,7 +85,7 @@ class UNet2DConditionModel : public nn::Module {
 
   /// @param sample    [batch, in_channels, height, width], any height and width
   /// @param timestep  float32 [batch] or [1]
-  /// @return          [batch, out_channels, height, width]
+  /// @return          [copies · batch, out_channels, height, width]
   at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep,
                      const DenoiserCondition& condition) const;
 
@@ -88,6 +93,8 @@ class UNet2DConditionModel : public nn::Module {
   void set_gradient_checkpointing(bool on);
 
   const UNet2DConditionConfig& config() const { return config_; }
+  /// How many feature maps go from the way down to the way up.
+  size_t skip_count() const;
 
  private:
   at::Tensor embed_time(const at::Tensor& sample, const at::Tensor& timestep,
