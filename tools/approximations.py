@@ -5,7 +5,8 @@
                       [--tiny-vae FILE] [--write DOCUMENT]
 
 Time is that of denoising (with --tiny-vae: of denoising and decoding), as the ratio of the least of all rounds to that of the
-exact runs: what else the machine does only adds to it. Relative L2 is of the final latents, PSNR of the pictures' 8-bit pixels, both the mean over seeds.
+exact runs: what else the machine does only adds to it. Relative L2 is of the final latents, PSNR of the pictures' 8-bit pixels, both the
+mean over seeds.
 --write fills the section between <!-- approximations:NAME --> and <!-- end --> of DOCUMENT. Needs numpy, safetensors, Pillow.
 """
 import argparse
@@ -24,6 +25,9 @@ from safetensors.numpy import load_file
 
 OPTIONS = {
     "exact": [],
+    "`--dtype bfloat16`": ["--dtype", "bfloat16"],
+    "`--quantize int8`": ["--quantize", "int8"],
+    "`--quantize int8_inputs`": ["--quantize", "int8_inputs"],
     "`--step-cache 2`": ["--step-cache", "2"],
     "`--step-cache 3`": ["--step-cache", "3"],
     "`--step-cache 5`": ["--step-cache", "5"],

@@ -2,7 +2,6 @@
 #include "limn/engine/engine.h"
 
 #include <chrono>
-#include <cstdlib>
 #include <random>
 
 #include <ATen/Parallel.h>
@@ -56,8 +55,6 @@ struct Engine::State {
 };
 
 Engine::Engine(int threads) : state_(std::make_unique<State>()) {
-  // Large tensors in huge pages, which LibTorch asks for only if this says so: each is new memory at each step.
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   if (threads > 0) at::set_num_threads(threads);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/engine/model_cache.h"
 
+#include <cstdlib>
+
 #include "limn/adapters/lora.h"
 #include "limn/adapters/quantized.h"
 #include "limn/adapters/seamless.h"
@@ -29,6 +31,11 @@ std::span<const Quantization> quantizations() {
   static constexpr Quantization kTable[] = {
       {"none"}, {"int8", /*int8=*/true}, {"int8_inputs", /*int8=*/true, /*rounds_inputs=*/true}};
   return kTable;
+}
+
+ModelCache::ModelCache() {
+  // Large tensors in huge pages, which LibTorch asks for only if this says so: each is new memory at each step.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 }
 
 LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions& options) {

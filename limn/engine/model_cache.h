@@ -46,6 +46,7 @@ struct ModelChoice {
 /// Keeps the last model that was asked for, and the last one made of it with changes. One thread at a time.
 class ModelCache {
  public:
+  ModelCache();
   LoadedModel get(const ModelChoice& choice, const models::LoadOptions& options);
 
  private:

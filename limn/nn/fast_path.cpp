@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/nn/fast_path.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/mkldnn_convolution.h>
 
 #include "limn/base/error.h"
 #include "limn/kernels/attention.h"
@@ -191,6 +194,12 @@ at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const FastWei
                                                            .y = output_of<T>(y)});
   });
   return y;
+}
+
+at::Tensor fast_other_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           int64_t stride, int64_t padding) {
+  if (x.scalar_type() != at::kFloat || !at::hasMKLDNN()) return at::conv2d(x, weight, bias, stride, padding);
+  return at::mkldnn_convolution(x, weight, bias, {padding, padding}, {stride, stride}, {1, 1}, 1);
 }
 
 at::Tensor fast_conv1x1(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,

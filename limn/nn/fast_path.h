@@ -71,6 +71,13 @@ bool fast_conv3x3_pays(int64_t height, int64_t width, int64_t channels, int64_t 
 at::Tensor fast_conv3x3(const at::Tensor& x, const FastNorm& norm, const FastWeight& weight,
                         const at::Tensor& bias, const at::Tensor& addition, const at::Tensor& residual);
 
+/// Any other convolution, always by oneDNN: at::conv2d takes another way for small maps of a batch of one, whose bits differ.
+/// In bfloat16, or where LibTorch has no oneDNN, at::conv2d.
+/// @param x       [batch, in, height, width] in channels-last memory, as is the result
+/// @param weight  [out, in, kernel, kernel] of x's type
+at::Tensor fast_other_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           int64_t stride, int64_t padding);
+
 /// A 1 × 1 convolution: kernels::linear over pixels. Shapes as above.
 at::Tensor fast_conv1x1(const at::Tensor& x, const FastWeight& weight, const at::Tensor& bias,
                         const at::Tensor& residual);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
@@ -107,6 +108,43 @@ TEST(FastPath, OfConvolutionsIsTheirPlainDefinition) {
           });
         compare(what + ", norm alone", types, [&] { return conv.forward(x, {.norm = &norm}); });
       }
+}
+
+TEST(FastPath, GivesMapsTheSameBitsAloneAndWithAnyNumberOfThreads) {
+  const at::NoGradGuard no_grad;
+  const auto with_threads = [](int threads, const std::function<at::Tensor()>& run) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    const at::Tensor out = run();
+    at::set_num_threads(before);
+    return out;
+  };
+  struct Case {
+    int64_t in, out, kernel, side;
+    Conv2dOptions options;
+  };
+  // Winograd, a linear layer, and what goes to oneDNN: first and last convolutions, strides, small and odd maps.
+  const Case cases[] = {{32, 48, 3, 20, {.padding = 1}},
+                        {32, 16, 1, 9, {}},
+                        {4, 32, 3, 8, {.padding = 1}},
+                        {4, 320, 3, 64, {.padding = 1}},
+                        {32, 4, 3, 8, {.padding = 1}},
+                        {32, 32, 3, 8, {.stride = 2, .padding = 1}},
+                        {320, 320, 3, 16, {.stride = 2, .padding = 1}},
+                        {32, 32, 3, 9, {.stride = 2}},
+                        {8, 8, 5, 7, {.padding = 2}}};
+  for (const Case& c : cases) {
+    Conv2d conv(c.in, c.out, c.kernel, c.options);
+    fill(conv, at::kFloat, at::kFloat);
+    const at::Tensor x = noise({8, c.in, c.side, c.side}, 1);
+    const at::Tensor wanted = with_threads(1, [&] { return conv.forward(x); });
+    for (const int threads : {1, 2, 5})
+      for (const int64_t batch : {1, 2, 8})
+        EXPECT_TRUE(at::equal(with_threads(threads, [&] { return conv.forward(x.slice(0, 0, batch)); }),
+                              wanted.slice(0, 0, batch)))
+            << c.kernel << " × " << c.in << " → " << c.out << " at " << c.side << ", batch " << batch << ", "
+            << threads << " threads";
+  }
 }
 
 TEST(FastPath, OfNormsAndAttentionIsTheirPlainDefinition) {

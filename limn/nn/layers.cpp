@@ -93,13 +93,17 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, C
 
 at::Tensor Conv2d::convolve(const at::Tensor& x, const at::Tensor& kernel, const at::Tensor& offset) const {
   const int64_t pad = options_.padding;
-  if (pad == 0 || !(wraps_x || wraps_y)) return at::conv2d(x, kernel, offset, options_.stride, pad);
+  const auto apply = [&](const at::Tensor& map, int64_t padding) {
+    return takes_fast_path(map) ? fast_other_conv(map, kernel, offset, options_.stride, padding)
+                                : at::conv2d(map, kernel, offset, options_.stride, padding);
+  };
+  if (pad == 0 || !(wraps_x || wraps_y)) return apply(x, pad);
   const auto padded = [pad](const at::Tensor& t, std::vector<int64_t> sides, bool wraps) {
     for (int64_t& side : sides) side *= pad;
     return at::pad(t, sides, wraps ? "circular" : "constant");
   };
   const at::Tensor wide = padded(x, {1, 1, 0, 0}, wraps_x);
-  return at::conv2d(padded(wide, {0, 0, 1, 1}, wraps_y), kernel, offset, options_.stride);
+  return apply(padded(wide, {0, 0, 1, 1}, wraps_y), 0);
 }
 
 at::Tensor Conv2d::fast(const at::Tensor& input, const Conv2dExtras& extras) const {

@@ -213,9 +213,8 @@ std::vector<at::Tensor> GuidedDenoiser::run(const Call& call, const std::vector<
       inputs.push_back(branch->channels.defined()
                            ? at::cat({input, expanded(branch->channels, batch).to(input.options())}, 1)
                            : input);
-    // What comes before the texts is the same for all branches, unless something else tells them apart. Not for a single
-    // picture: LibTorch's convolution has other bits for one small map than for the same in a batch.
-    const bool alike = batch > 1 && !condition.text_embeds.defined() && controls.identity_blocks.empty() &&
+    // What comes before the texts is the same for all branches, unless something else tells them apart.
+    const bool alike = !condition.text_embeds.defined() && controls.identity_blocks.empty() &&
                        std::ranges::all_of(asked, [&](const Branch* branch) {
                          return branch->channels.is_same(asked.front()->channels);
                        });
