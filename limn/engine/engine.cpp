@@ -15,6 +15,7 @@
 #include "limn/engine/resolve.h"
 #include "limn/engine/torch_errors.h"
 #include "limn/engine/wording.h"
+#include "limn/nn/arena.h"
 #include "limn/nn/fast_path.h"
 #include "limn/pipelines/decode.h"
 #include "limn/pipelines/pixels.h"
@@ -42,6 +43,11 @@ Run resolve_within(const MemoryPlan& plan, GenerateRequest request, const Loaded
   run.warnings.insert(run.warnings.end(), plan.warnings.begin(), plan.warnings.end());
   return run;
 }
+
+/// What a run leaves in the arena goes back to the system.
+struct TrimmedAfterwards {
+  ~TrimmedAfterwards() { nn::trim_arena(); }
+};
 
 }  // namespace
 
@@ -81,6 +87,7 @@ std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, 
   const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
   const c10::InferenceMode inference;
   const nn::PlainPath plain(request.plain);
+  const TrimmedAfterwards trimmed;
   models::LoadOptions options = load_options_of(request);
   try {
     try {

@@ -10,6 +10,7 @@
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
 #include "limn/models/vae_file.h"
+#include "limn/nn/arena.h"
 
 namespace limn::engine {
 namespace fs = std::filesystem;
@@ -33,10 +34,7 @@ std::span<const Quantization> quantizations() {
   return kTable;
 }
 
-ModelCache::ModelCache() {
-  // Large tensors in huge pages, which LibTorch asks for only if this says so: each is new memory at each step.
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
-}
+ModelCache::ModelCache() { nn::use_arena(); }
 
 LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions& options) {
   const LoadedModel& plain = base(choice, options);

@@ -208,7 +208,7 @@ class Job {
   MemoryPlan as_asked() const {
     MemoryPlan plan;
     plan.model = model_.name;
-    plan.dtype = c10::toString(options_.dtype) == std::string("Float") ? "float32" : request_.dtype;
+    plan.dtype = dtype_name(options_.dtype);
     plan.width = last_width_;
     plan.height = last_height_;
     plan.threads = threads_;

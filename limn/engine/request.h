@@ -75,7 +75,7 @@ struct GenerateRequest {
   uint64_t variation_seed = 0, eta_noise_seed_delta = 0;
   double variation_strength = 0;
   Size seed_resize;
-  std::string compat = "diffusers", device = "cpu", dtype = "auto", quantize = "none";
+  std::string compat = "diffusers", device = "cpu", dtype = "float32", quantize = "none";
   bool plain = false;
   int64_t memory_limit = 0;  // bytes; 0: none
 

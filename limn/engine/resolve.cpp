@@ -17,6 +17,7 @@
 #include "limn/engine/compat.h"
 #include "limn/engine/engine.h"
 #include "limn/engine/resolve_edit.h"
+#include "limn/nn/fast_path.h"
 #include "limn/schedulers/aliases.h"
 #include "limn/schedulers/noise_schedule.h"
 #include "limn/weights/tensor.h"
@@ -346,16 +347,27 @@ ModelChoice model_choice_of(const GenerateRequest& request) {
           .quantize = request.quantize};
 }
 
+namespace {
+
+struct Arithmetic {
+  std::string_view name;
+  at::ScalarType type;
+};
+constexpr Arithmetic kArithmetics[] = {{"auto", at::ScalarType::Undefined},
+                                       {"float32", at::kFloat},
+                                       {"bfloat16", at::kBFloat16},
+                                       {"float16", at::kHalf}};
+
+at::ScalarType fastest_dtype(at::Device device) {
+  if (device.is_cuda()) return at::kHalf;
+  return nn::multiplies_bfloat16() ? at::kBFloat16 : at::kFloat;
+}
+
+}  // namespace
+
 models::LoadOptions load_options_of(const GenerateRequest& request) {
-  struct Name {
-    std::string_view name;
-    at::ScalarType type;
-  };
-  static constexpr Name kTypes[] = {
-      {"auto", at::kFloat}, {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}};
   find_named(compats(), request.compat, "compat");
   models::LoadOptions options;
-  options.dtype = find_named(std::span<const Name>(kTypes), request.dtype, "dtype").type;
   try {
     options.device = at::Device(request.device);
   } catch (const c10::Error&) {
@@ -367,7 +379,15 @@ models::LoadOptions load_options_of(const GenerateRequest& request) {
                 "known: cpu, cuda, cuda:N");
   if (options.device.is_cuda() && !at::hasCUDA())
     throw Error(ErrorCode::Unsupported, "device", "this LibTorch sees no CUDA device", "use --device cpu");
+  options.dtype = find_named(std::span<const Arithmetic>(kArithmetics), request.dtype, "dtype").type;
+  if (options.dtype == at::ScalarType::Undefined) options.dtype = fastest_dtype(options.device);
   return options;
+}
+
+std::string dtype_name(at::ScalarType type) {
+  for (const Arithmetic& row : kArithmetics)
+    if (row.type == type) return std::string(row.name);
+  LIMN_CHECK(false, "no name for this element type");
 }
 
 Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
@@ -472,7 +492,8 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
     if (lora.weight == 0) run.warnings.push_back("lora: " + lora.file + " has weight 0 and changes nothing");
   if (args.prompts.clip_skip > 0) record.clip_skip = args.prompts.clip_skip;
   if (run.scheduler.entry->takes_eta) record.eta = request.eta;
-  record.dtype = c10::toString(model.loaded_as.dtype) == std::string("Float") ? "float32" : request.dtype;
+  record.dtype = dtype_name(model.loaded_as.dtype);
+  if (request.dtype == "auto") run.warnings.push_back("dtype: auto is " + record.dtype + " on this machine");
   record.device = model.loaded_as.device.str();
   record.limn_version = version();
   record.compat = request.compat;

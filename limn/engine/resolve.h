@@ -25,6 +25,9 @@ struct NotFinite {
 /// Type and device a request asks for. @throws Error{InvalidArgument}, Error{Unsupported}
 models::LoadOptions load_options_of(const GenerateRequest& request);
 
+/// "bfloat16".
+std::string dtype_name(at::ScalarType type);
+
 /// Model, VAE and changes a request asks for.
 ModelChoice model_choice_of(const GenerateRequest& request);
 

@@ -269,6 +269,7 @@ void run_bf16(const LinearBf16Args& args) { run_linear(args); }
 
 bool vectors() { return kLanes >= 4; }
 bool integers() { return kPanel == 32 && int8_panels(); }
+bool pairs() { return kPanel == 32 && bf16_panels(); }
 
 }  // namespace
 }  // namespace limn::kernels::HWY_NAMESPACE
@@ -281,11 +282,14 @@ HWY_EXPORT(run_f32);
 HWY_EXPORT(run_bf16);
 HWY_EXPORT(vectors);
 HWY_EXPORT(integers);
+HWY_EXPORT(pairs);
 
 void linear(const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(run_f32)(args); }
 void linear(const LinearBf16Args& args) { HWY_DYNAMIC_DISPATCH(run_bf16)(args); }
 
 bool multiplies_int8() { return HWY_DYNAMIC_DISPATCH(integers)(); }
+
+bool multiplies_bfloat16() { return HWY_DYNAMIC_DISPATCH(pairs)(); }
 
 bool has_vectors() { return HWY_DYNAMIC_DISPATCH(vectors)(); }
 

@@ -37,6 +37,9 @@ void linear(const LinearBf16Args& args);
 /// Whether the processor multiplies integers of 8 bits (AVX512-VNNI): elsewhere `int8_x` changes nothing.
 bool multiplies_int8();
 
+/// Whether the processor multiplies pairs of bfloat16 (AVX512-BF16).
+bool multiplies_bfloat16();
+
 /// Whether the processor has vectors for which these kernels are written (AVX2, AVX-512, NEON).
 bool has_vectors();
 

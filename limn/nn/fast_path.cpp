@@ -75,6 +75,8 @@ PlainPath::~PlainPath() { plain_path = before_; }
 
 bool has_kernels() { return kernels::has_vectors(); }
 
+bool multiplies_bfloat16() { return kernels::multiplies_bfloat16(); }
+
 bool takes_fast_path(const at::Tensor& x) {
   return !plain_path && x.device().is_cpu() &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0 &&

@@ -22,6 +22,9 @@ class PlainPath {
 /// Whether the processor has vectors that limn's kernels are written for.
 bool has_kernels();
 
+/// Whether it multiplies in bfloat16, faster than in float32.
+bool multiplies_bfloat16();
+
 /// Whether layers may use limn's kernels for `x`: float32 or bfloat16 on a CPU with vectors, no gradients wanted, no
 /// PlainPath. Results below have x's type.
 bool takes_fast_path(const at::Tensor& x);

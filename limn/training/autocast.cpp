@@ -2,21 +2,10 @@
 #include <ATen/autocast_mode.h>
 
 #include "limn/base/error.h"
+#include "limn/nn/fast_path.h"
 #include "limn/training/task.h"
 
 namespace limn::training {
-namespace {
-
-bool has_bfloat16() {
-#ifdef __x86_64__
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
-}  // namespace
-
 Autocast::Autocast(bool on, c10::DeviceType device) : on_(on), before_(false), device_(device) {
   if (!on_) return;
   before_ = at::autocast::is_autocast_enabled(device);
@@ -42,7 +31,7 @@ at::Device device_of(const TrainConfig& config) {
 
 bool wants_bfloat16(const TrainConfig& config) {
   if (config.precision == "bfloat16") return true;
-  return config.precision == "auto" && (!device_of(config).is_cpu() || has_bfloat16());
+  return config.precision == "auto" && (!device_of(config).is_cpu() || nn::multiplies_bfloat16());
 }
 
 }  // namespace limn::training
