@@ -15,9 +15,8 @@ namespace limn::cli {
 namespace {
 
 /// Settings of a request that change how long a part takes.
-constexpr std::string_view kFields[] = {"model",          "vae",  "lora",     "width",  "height",
-                                        "guidance_scale", "tile", "vae_tile", "device", "dtype",
-                                        "plain",          "quantize"};
+constexpr std::string_view kFields[] = {"model", "vae",      "lora",   "width", "height", "guidance_scale",
+                                        "tile",  "vae_tile", "device", "dtype", "plain",  "quantize"};
 
 struct Options {
   RequestOptions fields;
@@ -42,7 +41,8 @@ json::object report_of(const engine::Measurement& m, const engine::PartTimes& ti
           {"threads", m.threads},
           {"load", m.load_seconds},
           {"median", median_of(times.seconds)},
-          {"seconds", json::array(times.seconds.begin(), times.seconds.end())}};
+          {"seconds", json::array(times.seconds.begin(), times.seconds.end())},
+          {"page_faults", json::array(times.page_faults.begin(), times.page_faults.end())}};
 }
 
 int bench(const Options& options) {

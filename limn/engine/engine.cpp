@@ -74,6 +74,7 @@ std::string Picture::encode(std::string_view format) const {
 
 std::vector<Picture> Engine::generate(const GenerateRequest& asked, std::stop_token stop,
                                       const OnProgress& on_progress) {
+  const TrimmedAfterwards trimmed;
   const std::vector<GenerateRequest> requests = with_choices(with_styles(asked));
   std::vector<Picture> pictures;
   for (const GenerateRequest& request : requests)
@@ -87,7 +88,6 @@ std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, 
   const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
   const c10::InferenceMode inference;
   const nn::PlainPath plain(request.plain);
-  const TrimmedAfterwards trimmed;
   models::LoadOptions options = load_options_of(request);
   try {
     try {

@@ -9,6 +9,7 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
+#include <sys/resource.h>
 
 #include "limn/base/error.h"
 #include "limn/base/named_table.h"
@@ -93,6 +94,12 @@ constexpr MeasuredPart kParts[] = {
     {"decode", "one picture's latents to pixels", decode},
 };
 
+int64_t page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt;
+}
+
 Measurement measure_parts(const GenerateRequest& request, const MeasureSettings& settings,
                           const std::vector<const MeasuredPart*>& parts, std::stop_token stop) {
   const auto started = std::chrono::steady_clock::now();
@@ -112,13 +119,16 @@ Measurement measure_parts(const GenerateRequest& request, const MeasureSettings&
   out.branches = !measured.guided() ? 1 : measured.edits() ? 3 : 2;
   out.threads = at::get_num_threads();
   for (const MeasuredPart* part : parts) {
-    PartTimes& times = out.parts.emplace_back(PartTimes{std::string(part->name), {}});
+    PartTimes& times = out.parts.emplace_back(PartTimes{std::string(part->name), {}, {}});
     const auto work = part->begin(measured);
     for (int64_t n = 0; n <= settings.repeats; ++n) {
       if (stop.stop_requested()) throw Error(ErrorCode::Cancelled, "measure", "stopped by the caller");
       const auto begun = std::chrono::steady_clock::now();
+      const int64_t faults = page_faults();
       work(n);
-      if (n > 0) times.seconds.push_back(seconds_since(begun));
+      if (n == 0) continue;
+      times.seconds.push_back(seconds_since(begun));
+      times.page_faults.push_back(page_faults() - faults);
     }
   }
   return out;

@@ -29,10 +29,12 @@ struct MeasureSettings {
   int threads = 0;                 // for arithmetic; 0: as many as there are cores
 };
 
-/// Seconds that a part took, once a repeat.
+/// What a part took, repeat by repeat.
 struct PartTimes {
   std::string part;
   std::vector<double> seconds;
+  std::vector<int64_t>
+      page_faults;  // of the whole process, without reads from a disk: memory that was new to it
 };
 
 /// What was measured and with what. A plain value.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/engine/model_cache.h"
 
-#include <cstdlib>
-
 #include "limn/adapters/lora.h"
 #include "limn/adapters/quantized.h"
 #include "limn/adapters/seamless.h"

@@ -325,6 +325,20 @@ json::object portable(const json::object& given) {
   return out;
 }
 
+struct Arithmetic {
+  std::string_view name;
+  at::ScalarType type;
+};
+constexpr Arithmetic kArithmetics[] = {{"auto", at::ScalarType::Undefined},
+                                       {"float32", at::kFloat},
+                                       {"bfloat16", at::kBFloat16},
+                                       {"float16", at::kHalf}};
+
+at::ScalarType fastest_dtype(at::Device device) {
+  if (device.is_cuda()) return at::kHalf;
+  return nn::multiplies_bfloat16() ? at::kBFloat16 : at::kFloat;
+}
+
 }  // namespace
 
 int64_t side_of(std::optional<int64_t> asked, int64_t fallback, int64_t factor, const char* field) {
@@ -347,23 +361,9 @@ ModelChoice model_choice_of(const GenerateRequest& request) {
           .quantize = request.quantize};
 }
 
-namespace {
-
-struct Arithmetic {
-  std::string_view name;
-  at::ScalarType type;
-};
-constexpr Arithmetic kArithmetics[] = {{"auto", at::ScalarType::Undefined},
-                                       {"float32", at::kFloat},
-                                       {"bfloat16", at::kBFloat16},
-                                       {"float16", at::kHalf}};
-
-at::ScalarType fastest_dtype(at::Device device) {
-  if (device.is_cuda()) return at::kHalf;
-  return nn::multiplies_bfloat16() ? at::kBFloat16 : at::kFloat;
+std::string dtype_name(at::ScalarType type) {
+  return std::string(weights::info_of(weights::dtype_of(type)).long_name);
 }
-
-}  // namespace
 
 models::LoadOptions load_options_of(const GenerateRequest& request) {
   find_named(compats(), request.compat, "compat");
@@ -382,12 +382,6 @@ models::LoadOptions load_options_of(const GenerateRequest& request) {
   options.dtype = find_named(std::span<const Arithmetic>(kArithmetics), request.dtype, "dtype").type;
   if (options.dtype == at::ScalarType::Undefined) options.dtype = fastest_dtype(options.device);
   return options;
-}
-
-std::string dtype_name(at::ScalarType type) {
-  for (const Arithmetic& row : kArithmetics)
-    if (row.type == type) return std::string(row.name);
-  LIMN_CHECK(false, "no name for this element type");
 }
 
 Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
@@ -493,7 +487,9 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
   if (args.prompts.clip_skip > 0) record.clip_skip = args.prompts.clip_skip;
   if (run.scheduler.entry->takes_eta) record.eta = request.eta;
   record.dtype = dtype_name(model.loaded_as.dtype);
-  if (request.dtype == "auto") run.warnings.push_back("dtype: auto is " + record.dtype + " on this machine");
+  if (request.dtype == "auto")
+    run.warnings.push_back("dtype: auto is " + dtype_name(load_options_of(request).dtype) +
+                           " on this machine");
   record.device = model.loaded_as.device.str();
   record.limn_version = version();
   record.compat = request.compat;

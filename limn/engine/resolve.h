@@ -25,7 +25,7 @@ struct NotFinite {
 /// Type and device a request asks for. @throws Error{InvalidArgument}, Error{Unsupported}
 models::LoadOptions load_options_of(const GenerateRequest& request);
 
-/// "bfloat16".
+/// As a request names it: "bfloat16". @throws Error{Unsupported} for a type that no file holds
 std::string dtype_name(at::ScalarType type);
 
 /// Model, VAE and changes a request asks for.
