@@ -14,6 +14,7 @@ constexpr Status kStatuses[] = {
     {ErrorCode::Cancelled, 6, 499, "cancelled"},
     {ErrorCode::OutOfMemory, 7, 507, "out_of_memory"},
     {ErrorCode::Unsupported, 8, 501, "unsupported"},
+    {ErrorCode::Busy, 9, 429, "busy"},
     {ErrorCode::Internal, 1, 500, "internal"},
 };
 

@@ -17,6 +17,7 @@ enum class ErrorCode {
   Cancelled,        // the caller asked to stop
   OutOfMemory,      // it does not fit
   Unsupported,      // well-formed, but limn cannot do it (yet)
+  Busy,             // too much is asked for at once; later it may go
   Internal,         // our own mistake
 };
 

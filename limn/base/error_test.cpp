@@ -38,10 +38,10 @@ TEST(Statuses, AreDifferentForEveryCodeAndNeverSuccess) {
     https.insert(status.http_status);
     names.insert(status.name);
   }
-  EXPECT_EQ(all_statuses().size(), 8u);
-  EXPECT_EQ(exits.size(), 8u);
-  EXPECT_EQ(https.size(), 8u);
-  EXPECT_EQ(names.size(), 8u);
+  EXPECT_EQ(all_statuses().size(), 9u);
+  EXPECT_EQ(exits.size(), 9u);
+  EXPECT_EQ(https.size(), 9u);
+  EXPECT_EQ(names.size(), 9u);
 }
 
 TEST(Check, ThrowsInternalWithFileAndLineOnlyWhenFalse) {

@@ -13,6 +13,7 @@
 #include "limn/engine/model_cache.h"
 #include "limn/engine/plan.h"
 #include "limn/engine/resolve.h"
+#include "limn/engine/tape.h"
 #include "limn/engine/torch_errors.h"
 #include "limn/engine/wording.h"
 #include "limn/nn/arena.h"
@@ -44,24 +45,62 @@ Run resolve_within(const MemoryPlan& plan, GenerateRequest request, const Loaded
   return run;
 }
 
-/// What a run leaves in the arena goes back to the system.
+/// Models that no one uses any more leave room, and what the run's tensors left goes back to the system.
 struct TrimmedAfterwards {
-  ~TrimmedAfterwards() { nn::trim_arena(); }
+  ModelCache& models;
+  ~TrimmedAfterwards() {
+    models.trim();
+    nn::trim_arena();
+  }
 };
 
 }  // namespace
 
 struct Engine::State {
-  ModelCache models, refiners;
+  int threads;
+  std::shared_ptr<Models> shared;
+  ModelCache& models;
+  // Of the last VAE: how its latents look takes an encoding to learn.
+  std::weak_ptr<const models::Autoencoder> previewed = {};
+  std::optional<pipelines::LatentPreview> preview = {};
 
+  const pipelines::LatentPreview& preview_of(const std::shared_ptr<const models::Autoencoder>& vae) {
+    if (!preview || previewed.lock() != vae) preview.emplace(*vae);
+    previewed = vae;
+    return *preview;
+  }
   pipelines::Generated run_batch(const GenerateRequest& request, const models::Model& model, const Run& run,
                                  pipelines::GenerateArgs args, const models::LoadOptions& options);
   std::vector<Picture> generate(const GenerateRequest& request, const models::LoadOptions& options,
-                                std::stop_token stop, const OnProgress& report);
+                                std::stop_token stop, const OnProgress& report, TapeHead& tape);
+  std::vector<Picture> generate_as_worded(const GenerateRequest& request, std::stop_token stop,
+                                          const OnProgress& report, TapeHead& tape);
 };
 
-Engine::Engine(int threads) : state_(std::make_unique<State>()) {
-  if (threads > 0) at::set_num_threads(threads);
+Models::Models(int64_t most_bytes) : cache_(std::make_unique<ModelCache>(most_bytes)) {}
+
+Models::~Models() = default;
+
+std::vector<ResidentModel> Models::resident() const { return cache_->resident(); }
+
+void Models::load(const std::filesystem::path& path) {
+  const c10::InferenceMode inference;
+  GenerateRequest request;
+  request.model = path;
+  try {
+    cache_->get(model_choice_of(request), load_options_of(request));
+  } catch (...) {
+    rethrow_as_error("load");
+  }
+  cache_->trim();
+}
+
+bool Models::unload(const std::filesystem::path& path) { return cache_->forget(path); }
+
+Engine::Engine(int threads, std::shared_ptr<Models> models) {
+  if (!models) models = std::make_shared<Models>();
+  ModelCache& cache = *models->cache_;
+  state_ = std::make_unique<State>(State{threads, std::move(models), cache});
 }
 
 Engine::~Engine() = default;
@@ -73,35 +112,47 @@ std::string Picture::encode(std::string_view format) const {
 }
 
 std::vector<Picture> Engine::generate(const GenerateRequest& asked, std::stop_token stop,
-                                      const OnProgress& on_progress) {
-  const TrimmedAfterwards trimmed;
+                                      const OnProgress& on_progress, Tape* tape) {
+  if (tape && !asked.seed)
+    throw Error(ErrorCode::InvalidArgument, "seed", "is missing: a run with a tape must draw the same again");
+  const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
+  if (state_->threads > 0) at::set_num_threads(state_->threads);
+  TapeHead head(asked.step_cache > 1 ? nullptr : tape);
+  const TrimmedAfterwards trimmed{state_->models};
   const std::vector<GenerateRequest> requests = with_choices(with_styles(asked));
   std::vector<Picture> pictures;
   for (const GenerateRequest& request : requests)
-    for (Picture& picture : generate_as_worded(request, stop, on_progress))
+    for (Picture& picture : state_->generate_as_worded(request, stop, report, head))
       pictures.push_back(std::move(picture));
   return pictures;
 }
 
-std::vector<Picture> Engine::generate_as_worded(const GenerateRequest& request, std::stop_token stop,
-                                                const OnProgress& on_progress) {
-  const OnProgress report = on_progress ? on_progress : [](const Progress&) {};
+std::vector<Picture> Engine::State::generate_as_worded(const GenerateRequest& request, std::stop_token stop,
+                                                       const OnProgress& report, TapeHead& tape) {
   const c10::InferenceMode inference;
   const nn::PlainPath plain(request.plain);
   models::LoadOptions options = load_options_of(request);
-  try {
-    try {
-      return state_->generate(request, options, stop, report);
-    } catch (const NotFinite& problem) {
-      if (options.dtype == at::kFloat)
-        throw Error(ErrorCode::BadFile, problem.where, "the model made numbers that are not finite");
-      options.dtype = at::kFloat;
-    }
-    auto pictures = state_->generate(request, options, stop, report);
+  const auto generate_in_float32 = [&] {
+    options.dtype = at::kFloat;
+    auto pictures = generate(request, options, stop, report, tape);
     for (Picture& picture : pictures)
       picture.record.warnings.push_back("dtype: " + request.dtype +
                                         " gave numbers that are not finite; done again in float32");
     return pictures;
+  };
+  try {
+    const auto begun_in = tape.begin_request();
+    if (begun_in && request.dtype == "auto") options.dtype = *begun_in;  // whichever machine that was
+    if (begun_in == at::kFloat && options.dtype != at::kFloat) return generate_in_float32();
+    try {
+      return generate(request, options, stop, report, tape);
+    } catch (const NotFinite&) {
+      if (options.dtype == at::kFloat) throw;
+      tape.start_over();
+    }
+    return generate_in_float32();
+  } catch (const NotFinite& problem) {
+    throw Error(ErrorCode::BadFile, problem.where, "the model made numbers that are not finite");
   } catch (...) {
     rethrow_as_error("generate");
   }
@@ -134,7 +185,7 @@ pipelines::Generated Engine::State::run_batch(const GenerateRequest& request, co
     go_on(model, *hires.scheduler.make());
   }
   if (!request.refiner.empty()) {
-    const LoadedModel refiner = refiners.get({.model = request.refiner, .vae = {}}, options);
+    const LoadedModel refiner = models.get({.model = request.refiner, .vae = {}}, options);
     args.start_latents = made.latents;
     args.init_image = {};
     args.init_latents = at::Tensor();
@@ -147,7 +198,7 @@ pipelines::Generated Engine::State::run_batch(const GenerateRequest& request, co
 
 std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                                              const models::LoadOptions& options, std::stop_token stop,
-                                             const OnProgress& report) {
+                                             const OnProgress& report, TapeHead& tape) {
   report({.stage = Progress::Stage::Load});
   const auto started = std::chrono::steady_clock::now();
   std::optional<MemoryPlan> plan;
@@ -161,12 +212,15 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                        : plan                                   ? plan->pictures_at_once
                                                                 : kMostPictures;
   const int64_t batches = (run.count + most - 1) / most;
-  std::optional<pipelines::LatentPreview> preview;
   std::vector<Picture> pictures;
   for (int64_t first = 0; first < run.count; first += most) {
     const int64_t batch = std::min(most, run.count - first);
     pipelines::GenerateArgs args = run.args_of(first, batch);
     args.stop = stop;
+    if (tape.has_tape())
+      args.answer = [&](const at::Tensor& input, const std::function<pipelines::Prediction()>& ask) {
+        return tape.answer(options.dtype, input, ask);
+      };
     args.on_step = [&](const pipelines::Step& step) {
       const auto steps = static_cast<int64_t>(step.count);
       report({.stage = Progress::Stage::Denoise,
@@ -180,8 +234,7 @@ std::vector<Picture> Engine::State::generate(const GenerateRequest& request,
                                                                         : model.vae.get();
                 if (vae)
                   return pipelines::to_image(pipelines::decode_latents(*vae, latents, run.decoding, stop));
-                if (!preview) preview.emplace(*model.vae);
-                return preview->render(latents);
+                return preview_of(model.vae).render(latents);
               }});
     };
 

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
 
 #include <ATen/Parallel.h>
 
 #include "limn/base/error.h"
-#include "limn/base/file.h"
 #include "limn/base/named_table.h"
+#include "limn/engine/described.h"
 #include "limn/engine/resolve.h"
 #include "limn/engine/torch_errors.h"
 #include "limn/models/activations.h"
@@ -94,50 +93,6 @@ int64_t lora_bytes(const fs::path& file, at::ScalarType dtype) {
   return elements * static_cast<int64_t>(c10::elementSize(dtype));
 }
 
-/// A model as its configurations and headers describe it.
-struct Described {
-  std::string name;
-  models::Checkpoint checkpoint;
-  models::RequestDefaults defaults;
-  models::UNet2DConditionConfig unet;
-  std::optional<models::AutoencoderKLConfig> vae;
-  std::optional<models::AutoencoderTinyConfig> tiny_vae;
-  std::map<std::string, text::CLIPTextConfig> texts;
-
-  int64_t factor() const {
-    return vae ? vae->factor() : int64_t{1} << (tiny_vae->encoder_block_out_channels.size() - 1);
-  }
-  int64_t latent_channels() const { return vae ? vae->latent_channels : tiny_vae->latent_channels; }
-  bool edits() const { return unet.in_channels == 2 * latent_channels(); }
-};
-
-Described describe(const fs::path& model, const fs::path& vae) {
-  const fs::path place = model.empty() ? data_folder() / "embedded" : model;
-  std::error_code code;
-  const fs::path real = fs::canonical(place, code);
-  if (code) throw Error(ErrorCode::NotFound, place.string(), "no such model file or folder");
-  Described out;
-  out.name = model.empty() ? "limn embedded" : real.stem().string();
-  out.checkpoint = models::open_checkpoint(real);
-  out.defaults = models::read_defaults(out.checkpoint.path);
-  if (!vae.empty()) models::use_vae(out.checkpoint, vae);
-  const auto where = [](const models::Part& part) { return part.tensors.origin + ": config"; };
-  for (const auto& [name, part] : out.checkpoint.parts) {
-    if (name == "unet") out.unet = models::UNet2DConditionConfig::from_json(part.config, where(part));
-    if (name.starts_with("text_encoder"))
-      out.texts.emplace(name, text::CLIPTextConfig::from_json(part.config, where(part)));
-    if (name != "vae") continue;
-    if (Fields(part.config, where(part)).string("_class_name", "AutoencoderKL") == "AutoencoderTiny")
-      out.tiny_vae = models::AutoencoderTinyConfig::from_json(part.config, where(part));
-    else
-      out.vae = models::AutoencoderKLConfig::from_json(part.config, where(part));
-  }
-  if (out.unet.block_out_channels.empty() || !(out.vae || out.tiny_vae) || out.texts.empty())
-    throw Error(ErrorCode::BadFile, real.string(), "lacks unet, vae or text encoder",
-                "a text-to-picture model needs all three");
-  return out;
-}
-
 /// Weights of all models of a request, by the stage in which they are first touched.
 struct Weights {
   int64_t load = 0, encode = 0, denoise = 0, decode = 0;
@@ -192,14 +147,16 @@ struct Weights {
 class Job {
  public:
   Job(const GenerateRequest& request, int threads)
-      : request_(request), options_(load_options_of(request)), model_(describe(request.model, request.vae)) {
+      : request_(request),
+        options_(load_options_of(request)),
+        model_(describe_model(request.model, request.vae)) {
     if (!options_.device.is_cpu())
       throw Error(ErrorCode::Unsupported, "device", "memory is predicted for the CPU only",
                   "use --device cpu");
     threads_ = threads > 0 ? threads : at::get_num_threads();
     find_sizes();
     weights_.add(model_, request, options_, encodes_pictures());
-    if (!request.refiner.empty()) weights_.add(describe(request.refiner, {}), request, options_, false);
+    if (!request.refiner.empty()) weights_.add(describe_model(request.refiner), request, options_, false);
     if (!request.preview_vae.empty())
       weights_.add_vae(models::open_vae(model_.checkpoint, request.preview_vae), options_, false);
     for (const LoraChoice& lora : request.loras) weights_.load += lora_bytes(lora.file, options_.dtype);

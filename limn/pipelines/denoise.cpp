@@ -61,12 +61,17 @@ at::Tensor denoise(at::Tensor latents, const DenoiseArgs& args) {
     const at::Tensor seen = args.before_model ? args.before_model(latents, i) : latents;
     const at::Tensor input = args.scheduler.scale_model_input(seen, i);
     const Mixture mixture = mixture_at(args.scheduler, i);
-    Prediction output =
-        args.denoiser.predict(input, seen,
-                              {.timestep = timesteps[i],
-                               .sigma = mixture.noise / mixture.signal,
-                               .progress = static_cast<double>(i) / static_cast<double>(timesteps.size()),
-                               .step = i - args.first_step + args.steps_before});
+    const auto ask = [&] {
+      Prediction made =
+          args.denoiser.predict(input, seen,
+                                {.timestep = timesteps[i],
+                                 .sigma = mixture.noise / mixture.signal,
+                                 .progress = static_cast<double>(i) / static_cast<double>(timesteps.size()),
+                                 .step = i - args.first_step + args.steps_before});
+      if (!args.scheduler.reads_unconditional()) made.unconditional.reset();
+      return made;
+    };
+    Prediction output = args.answer ? args.answer(input, ask) : ask();
     if (args.change_denoised) {
       const at::Tensor denoised =
           args.change_denoised(mixture.denoised(output.guided, seen, args.prediction));

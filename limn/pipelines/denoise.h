@@ -15,6 +15,12 @@ struct Step {
   const at::Tensor& latents;  // [batch, channels, h, w]
 };
 
+/// Answers for the model. A run depends on its answers alone, so one with the same answers ends in the same bits.
+/// @param input  what the model is asked with, float32 [batch, channels, h, w]
+/// @param ask    asks the model
+using AnswerModel =
+    std::function<Prediction(const at::Tensor& input, const std::function<Prediction()>& ask)>;
+
 struct DenoiseArgs {
   GuidedDenoiser& denoiser;
   schedulers::Scheduler& scheduler;
@@ -29,6 +35,8 @@ struct DenoiseArgs {
   schedulers::Prediction prediction = schedulers::Prediction::Epsilon;  // of the model, for change_denoised
   /// Changes the latents after each step; `next` is the index of the timestep they are at, or the number of timesteps.
   std::function<at::Tensor(const at::Tensor& latents, size_t next)> after_step;
+  /// Empty: the model itself. Not with Shortcuts::step_cache, whose answers hang on those before.
+  AnswerModel answer;
   std::stop_token stop;
   std::function<void(const Step&)> on_step;
 };

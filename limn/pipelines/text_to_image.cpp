@@ -318,6 +318,7 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
   Stopwatch watch;
   Job job{model, scheduler, args,
           schedulers::NoiseSource::seeded(args.seeds, args.noise.generator, args.noise.part)};
+  LIMN_CHECK(!args.answer || args.shortcuts.step_cache <= 1, "answers that hang on those before");
   check_inputs(job);
   find_steps(job);
 
@@ -348,6 +349,7 @@ Generated generate_latents(const models::Model& model, schedulers::Scheduler& sc
                   .noise = steps_noise,
                   .first_step = job.first_step,
                   .last_step = job.last_step,
+                  .answer = args.answer,
                   .stop = args.stop,
                   .on_step = args.on_step};
   if (args.denoising_start) run.steps_before = job.first_step;

@@ -80,6 +80,7 @@ struct GenerateArgs {
   NoiseLevels levels;         // of the checkpoint; for self-attention guidance
   TiledDiffusion tiling;
   Shortcuts shortcuts;
+  AnswerModel answer;  // empty: the model itself
   std::stop_token stop;
   std::function<void(const Step&)> on_step;
 };
