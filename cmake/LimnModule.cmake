@@ -53,11 +53,15 @@ function(limn_bench)
   target_link_libraries(${name}_bench PRIVATE limn_${name} ${arg_LIBS} benchmark::benchmark_main)
 endfunction()
 
-# limn_fuzz(LIBS <libraries…>): each *_fuzz.cpp of the folder, as a libFuzzer program of its own name, with the seed
-# corpus tests/fuzz/corpus/<name>/. CTest runs it for a short fixed time; run it by hand for longer.
+# limn_fuzz(MODULE <library> LIBS <libraries…>): each *_fuzz.cpp of the folder, as a libFuzzer program of its own name, with
+# the seed corpus tests/fuzz/corpus/<name>/. It is linked with limn_<folder>, or MODULE. CTest runs it for a short fixed time;
+# run it by hand for longer.
 function(limn_fuzz)
-  cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
+  cmake_parse_arguments(arg "" "MODULE" "LIBS" ${ARGN})
   get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+  if(NOT arg_MODULE)
+    set(arg_MODULE limn_${folder})
+  endif()
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *_fuzz.cpp)
   if(NOT LIMN_FUZZ)
     return()
@@ -65,7 +69,7 @@ function(limn_fuzz)
   foreach(source ${sources})
     get_filename_component(name ${source} NAME_WE)
     add_executable(${name} ${source})
-    target_link_libraries(${name} PRIVATE limn_${folder} ${arg_LIBS} -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE ${arg_MODULE} ${arg_LIBS} -fsanitize=fuzzer)
     add_test(NAME ${name} COMMAND ${name} -max_total_time=${LIMN_FUZZ_SECONDS} -timeout=5 -rss_limit_mb=2048 -print_final_stats=0
       -artifact_prefix=${CMAKE_BINARY_DIR}/ ${CMAKE_BINARY_DIR}/corpus/${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
     set_tests_properties(${name} PROPERTIES LABELS parsers)

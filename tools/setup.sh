@@ -7,8 +7,11 @@ cd "$(dirname "$0")/.."
 
 packages=(g++ make cmake ninja-build ccache pkg-config git python3 python3-venv
   libboost-json1.81-dev libboost1.81-dev libcli11-dev libpng-dev libjpeg62-turbo-dev libwebp-dev zlib1g-dev libssl-dev
+  libsqlite3-dev libpq-dev libcurl4-openssl-dev postgresql-15 chromium nodejs brotli
   libicu-dev libtomlplusplus-dev libgloo-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev clang-19 libclang-rt-19-dev clang-format-14)
 torch=2.13.0
+
+command -v npm >/dev/null || packages+=(npm)  # some packages of nodejs bring it
 
 missing=()
 for package in "${packages[@]}"; do

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
 
+tools/test_env.sh
 python3 tools/check_layers.py
 python3 tools/check_docs.py
 

@@ -19,6 +19,9 @@ constexpr Command kCommands[] = {
     {"bench", "time the parts of a run of a model on this machine", add_bench},
     {"plan", "say how much memory a request would take, without loading weights", add_plan},
     {"train", "train a model, or adapt one", add_train},
+    {"serve", "serve the web page and the APIs, and run their jobs", add_serve},
+    {"worker", "run jobs of a queue that is shared by PostgreSQL", add_worker},
+    {"keys", "say who may use a server", add_keys},
 };
 
 int fail(ErrorCode code, const std::string& message) {

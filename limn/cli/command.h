@@ -25,6 +25,9 @@ std::function<int()> add_data(CLI::App& app);
 std::function<int()> add_bench(CLI::App& app);
 std::function<int()> add_plan(CLI::App& app);
 std::function<int()> add_train(CLI::App& app);
+std::function<int()> add_serve(CLI::App& app);
+std::function<int()> add_worker(CLI::App& app);
+std::function<int()> add_keys(CLI::App& app);
 
 /// Parses the command line and runs the command; errors end on stderr as "limn: …". @return the exit status
 int run(int argc, const char* const* argv);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "limn/engine/request.h"
+#include "limn/image/image.h"
+#include "limn/server/job.h"
+#include "limn/server/router.h"
+#include "limn/server/services.h"
+
+namespace limn::server {
+
+/// Bounds of a picture that a client sends.
+inline constexpr int64_t kMostInputPixels = 64'000'000, kMostInputSide = 16'384;
+
+/// A picture that a client sent, as it is kept: a PNG without texts.
+struct Input {
+  std::string id;  // "input:SHA256"
+  int64_t width = 0, height = 0;
+};
+
+/// A turn at decoding and encoding pictures for a client. Few have one at a time: a small file may hold a picture that takes
+/// hundreds of megabytes, and many clients may send one at once.
+class PictureTurn {
+ public:
+  PictureTurn();  // waits
+  ~PictureTurn();
+  PictureTurn(const PictureTurn&) = delete;
+  PictureTurn& operator=(const PictureTurn&) = delete;
+};
+
+/// Decodes within the bounds and keeps the picture.
+/// @param where  the field, for errors
+/// @throws Error{BadFile}, Error{Unsupported}
+Image decode_input(std::string_view bytes, const std::string& where);
+Input store_input(BlobStore& blobs, std::string_view bytes, const std::string& where);  // waits for a turn
+Input store_input(BlobStore& blobs, const Image& image);
+
+/// Whether bytes begin as a PNG does.
+bool is_png(std::string_view bytes);
+
+/// The blob that an id of an input stands for. @throws Error{InvalidArgument}, Error{NotFound} at `where`
+std::string blob_of_input(const BlobStore& blobs, std::string_view id, const std::string& where);
+
+/// What one call of any API asks for.
+struct Submission {
+  json::object fields;  // of engine::request_fields(), as GET /api/v1/capabilities explains them
+  json::object origin;  // {"api": "native"}, and what only that API needs to answer
+  int64_t priority = 0;
+  std::string key;                    // idempotency key; empty: none
+  std::vector<std::string> warnings;  // what was asked for in the API's own words and will not be done
+};
+
+/// The one way into the queue: checks the fields and the limits, looks models up, keeps pictures, draws the seed.
+/// @throws Error{InvalidArgument}, Error{NotFound}, Error{Refused} at the field; as JobStore::submit
+Job submit(Services& services, const Client& client, Submission submission);
+
+/// The names that a field of a closed list takes.
+std::vector<std::string> choices_of(const engine::RequestField& field);
+/// What stands between "__" and "__" in a prompt for a line of one of the server's files.
+std::vector<std::string> wildcard_names(const Settings& settings);
+
+/// The fields of a stored job with paths in the place of names, for the engine. @throws Error{NotFound} at the field
+json::object engine_fields(const Services& services, const json::object& request);
+
+/// The owner whose jobs and pictures a client sees; empty: everyone's.
+std::string visible_owner(const Client& client);
+/// A job that the client may see. @throws Error{NotFound}
+Job visible_job(const Services& services, const Client& client, const std::string& id);
+
+}  // namespace limn::server
