@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "limn/base/error.h"
+#include "limn/base/sha256.h"
 
 namespace limn {
 namespace fs = std::filesystem;
@@ -126,16 +127,21 @@ std::string sha256(std::span<const std::byte> bytes) {
   return hex({digest, length});
 }
 
-std::string sha256_of_file(const fs::path& path) {
+std::string sha256_of_file(const fs::path& path) { return sha256_of_file(path, {}); }
+
+std::string sha256_of_file(const fs::path& path, const std::stop_token& stop) {
   MappedFile::open(path);  // says what is wrong with it
   // Read, not mapped: pages that are mapped twice count twice as the process's memory.
   std::ifstream in(path, std::ios::binary);
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  LIMN_CHECK(context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1, "EVP_DigestInit failed");
+  LIMN_CHECK(context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1,
+             "EVP_DigestInit failed");
   std::vector<char> buffer(size_t{1} << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0)
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0) {
+    if (stop.stop_requested()) throw Error(ErrorCode::Cancelled, path.string(), "is not read to its end");
     LIMN_CHECK(EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(in.gcount())) == 1,
                "EVP_DigestUpdate failed");
+  }
   if (in.bad()) throw Error(ErrorCode::BadFile, path.string(), "cannot be read to its end");
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;

@@ -10,6 +10,7 @@
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
+#include "limn/base/sha256.h"
 #include "limn/engine/described.h"
 #include "limn/image/unicode.h"
 #include "limn/models/identify.h"
@@ -92,7 +93,11 @@ CatalogEntry entry_of(const fs::path& path) {
                    .licence = licence_of(identity, path)};
   if (identity.kind != "checkpoint") return out;
   out.why_not = identity.why_not;
-  if (identity.can_run) out.default_size = describe_model(path).native_size();
+  if (!identity.can_run) return out;
+  const Described described = describe_model(path);
+  out.default_size = described.native_size();
+  out.default_steps = described.defaults.num_inference_steps;
+  out.default_guidance_scale = described.defaults.guidance_scale;
   return out;
 }
 
@@ -219,13 +224,13 @@ Catalog catalog_of(std::span<const fs::path> folders) {
   return finder.take();
 }
 
-std::string hash_of(const CatalogEntry& entry) {
+std::string hash_of(const CatalogEntry& entry, const std::stop_token& stop) {
   const fs::path path = entry.path.empty() ? data_folder() / kEmbedded : entry.path;
-  if (!fs::is_directory(path)) return sha256_of_file(path);
+  if (!fs::is_directory(path)) return sha256_of_file(path, stop);
   fs::path part = path;
   for (const char* name : {"unet", "transformer"})
     if (fs::is_directory(path / name)) part = path / name;
-  return sha256_of_file(weights::open_component_folder(part).files.front());
+  return sha256_of_file(weights::open_component_folder(part).files.front(), stop);
 }
 
 PromptLength prompt_length(std::string_view prompt, const fs::path& model) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,8 +20,11 @@ struct CatalogEntry {
   std::string family, title, variant;  // likewise; may be empty
   int64_t bytes = 0;                   // of its weights, in files
   std::optional<std::string> licence;  // as its metadata or model card says, "creativeml-openrail-m"
-  int64_t default_size = 0;            // pixels of a side, of a checkpoint that limn runs; else 0
-  std::string why_not;                 // a checkpoint does not run; empty: it does, or it is none
+  // What a request to a checkpoint that limn runs has by default; else 0.
+  int64_t default_size = 0;  // pixels of a side
+  int64_t default_steps = 0;
+  double default_guidance_scale = 0;
+  std::string why_not;  // a checkpoint does not run; empty: it does, or it is none
 };
 
 /// A file that looks like weights and is none that limn knows.
@@ -43,7 +47,8 @@ struct Catalog {
 Catalog catalog_of(std::span<const std::filesystem::path> folders);
 
 /// The SHA-256 that stands for it in records: of the file, or of the denoiser's weights in a folder. Reads the file whole.
-std::string hash_of(const CatalogEntry& entry);
+/// @throws Error{Cancelled} when stop is requested meanwhile
+std::string hash_of(const CatalogEntry& entry, const std::stop_token& stop = {});
 
 /// How much of a model's text encoder a prompt takes.
 struct PromptLength {

@@ -54,6 +54,21 @@ TEST(Catalog, BeginsWithTheEmbeddedModel) {
   EXPECT_GT(embedded.bytes, 10'000'000);
   EXPECT_EQ(embedded.why_not, "");
   EXPECT_EQ(hash_of(embedded).size(), 64u);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(error_of([&] { hash_of(embedded, stop.get_token()); }).code(), ErrorCode::Cancelled);
+}
+
+TEST(Catalog, SaysWhatModelsDecideInRequests) {
+  const TemporaryFolder folder;
+  copy_model("tiny_sd1", folder.path() / "tiny");
+  folder.write("tiny/limn.json", R"({"steps": 7, "guidance_scale": 2.5})");
+  copy_model("tiny_sd1", folder.path() / "usual");
+  const Catalog catalog = catalog_of_one(folder.path());
+  EXPECT_EQ(find(catalog, "tiny").default_steps, 7);
+  EXPECT_EQ(find(catalog, "tiny").default_guidance_scale, 2.5);
+  EXPECT_EQ(find(catalog, "usual").default_steps, 50);
+  EXPECT_EQ(find(catalog, "usual").default_guidance_scale, 7.5);
 }
 
 TEST(Catalog, NamesWhatItFindsByFolderAndSaysWhatItIs) {

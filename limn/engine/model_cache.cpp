@@ -10,6 +10,7 @@
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
+#include "limn/base/sha256.h"
 #include "limn/engine/described.h"
 #include "limn/models/vae_file.h"
 #include "limn/nn/arena.h"
@@ -19,11 +20,12 @@ namespace limn::engine {
 namespace fs = std::filesystem;
 namespace {
 
-ModelHashes hash_files(const std::vector<fs::path>& files, const fs::path& denoiser, const fs::path& root) {
+ModelHashes hash_files(const std::vector<fs::path>& files, const fs::path& denoiser, const fs::path& root,
+                       const std::stop_token& stop) {
   ModelHashes out;
   for (const fs::path& file : files) {
     const std::string name = files.size() == 1 ? file.filename().string() : fs::relative(file, root).string();
-    out.files.push_back({name, sha256_of_file(file)});
+    out.files.push_back({name, sha256_of_file(file, stop)});
     if (file == denoiser) out.model = out.files.back().sha256;
   }
   return out;
@@ -100,7 +102,7 @@ ModelCache::ModelCache(int64_t most_bytes, Load load) : most_bytes_(most_bytes),
   nn::use_arena();
 }
 
-ModelCache::~ModelCache() = default;
+ModelCache::~ModelCache() { closing_.request_stop(); }
 
 LoadedModel ModelCache::get(const ModelChoice& choice, const models::LoadOptions& options) {
   const auto handed_out = [](const std::shared_ptr<Slot>& slot) {
@@ -208,7 +210,9 @@ std::shared_future<ModelHashes> ModelCache::hashes_of(const models::Checkpoint& 
   const std::lock_guard lock(mutex_);
   std::shared_future<ModelHashes>& hashes = hashes_[key];
   if (!hashes.valid())
-    hashes = std::async(std::launch::async, hash_files, checkpoint.files, denoiser, checkpoint.path).share();
+    hashes = std::async(std::launch::async, hash_files, checkpoint.files, denoiser, checkpoint.path,
+                        closing_.get_token())
+                 .share();
   return hashes;
 }
 

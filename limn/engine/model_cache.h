@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,6 +82,7 @@ class ModelCache {
   mutable std::mutex mutex_;
   uint64_t clock_ = 0;  // calls of take
   std::map<std::string, std::shared_ptr<Slot>> slots_;
+  std::stop_source closing_;
   std::map<std::string, std::shared_future<ModelHashes>> hashes_;  // by files, sizes and times
 };
 

@@ -92,9 +92,13 @@ struct RequestField {
   double least = 0, most = 0;          // of numbers and those of a list, inclusive
   size_t items = 0;                    // of a list of integers
   std::string (*choices)() = nullptr;  // of a text from a list: the known names, for the help
+  json::value (*get)(const GenerateRequest& request) = nullptr;  // where a request that lacks it has a value
   void (*set)(GenerateRequest& request, const json::value& value);
 };
 std::span<const RequestField> request_fields();
+
+/// What a request has that does not say it; null: nothing, or what the model or chance decides.
+json::value default_of(const RequestField& field);
 
 /// Bytes of "4GiB", "3500MiB", "4 GB", "512M" (as MiB) or a plain number of bytes.
 /// @throws Error{InvalidArgument} at `field` for other texts and for 0

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "limn/engine/request.h"
 
+#include <sstream>
+
 #include <gtest/gtest.h>
 
 #include "limn/base/error.h"
@@ -76,6 +78,27 @@ TEST(GenerateRequest, ReadsListsOfNumbers) {
     EXPECT_THROW(set_field_from_text(typed, field, "14.6,,1"), Error);
   }
   EXPECT_EQ(typed.sigmas, (std::vector<double>{14.6, 3, 0.5}));
+}
+
+TEST(RequestFields, HaveTheDefaultsThatTheirHelpTells) {
+  const std::string_view start = "default: ";
+  for (const RequestField& field : request_fields()) {
+    const json::value value = default_of(field);
+    std::ostringstream text;
+    if (value.is_string())
+      text << value.as_string().c_str();
+    else if (value.is_number())
+      text << value.to_number<double>();
+    const size_t at = field.help.find(start);
+    if (at == std::string_view::npos) {
+      EXPECT_TRUE(text.str().empty() || text.str() == "none") << field.name;
+      continue;
+    }
+    const std::string_view told = field.help.substr(at + start.size());
+    if (!value.is_null()) EXPECT_EQ(told.substr(0, told.find_first_of(",;)")), text.str()) << field.name;
+    const bool is_number = told.find_first_not_of("0123456789.") == told.find(')');
+    EXPECT_FALSE(value.is_null() && is_number) << field.name;
+  }
 }
 
 TEST(RequestFields, EachHaveHelpAndASetter) {

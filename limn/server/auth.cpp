@@ -161,11 +161,6 @@ HttpError refused(const std::string& where, const std::string& message, const st
   return {403, {"refused", where, message, hint}};
 }
 
-int64_t seconds_now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 HttpResponse start_session(Services& services, const Call& call) {
   HttpResponse out;
   out.status = 204;
@@ -243,14 +238,8 @@ Auth::Auth(const Settings& settings, Database& database, Log& log)
   for (const std::string& origin : settings.allow_origin)
     origins_.push_back(lower_case(origin.ends_with('/') ? origin.substr(0, origin.size() - 1) : origin));
   if (!is_open()) keys_ = read_keys(settings.keys);
-  database_.transact([&](Database::Transaction& transaction) {
-    // Two that make a table at the same time are in each other's way.
-    if (database_.dialect() == Database::Dialect::Postgres)
-      transaction.run("SELECT pg_advisory_xact_lock(7016995447)");
-    transaction.run(
-        "CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, key_sha256 TEXT NOT NULL, ends BIGINT "
-        "NOT NULL)");
-    transaction.run("DELETE FROM sessions WHERE ends < ?1", {seconds_now()});
+  database_.transact([](Database::Transaction& transaction) {
+    transaction.run("DELETE FROM sessions WHERE ends < limn_now()");
   });
 }
 
@@ -306,8 +295,8 @@ std::optional<KeyEntry> Auth::find_key(std::string_view key) {
 }
 
 std::optional<KeyEntry> Auth::find_session(const std::string& token) {
-  const auto rows = database_.read("SELECT key_sha256 FROM sessions WHERE token = ?1 AND ends >= ?2",
-                                   {hash_of(token), seconds_now()});
+  const auto rows = database_.read("SELECT key_sha256 FROM sessions WHERE token = ?1 AND ends >= limn_now()",
+                                   {hash_of(token)});
   if (rows.empty()) return std::nullopt;
   const std::string& hash = std::get<std::string>(rows.front().front());
   for (const KeyEntry& entry : keys())
@@ -344,10 +333,9 @@ std::string Auth::begin_session(const HttpRequest& request, const std::string& k
   const std::optional<KeyEntry> found = find_key(key);
   client_of(found, request);
   const std::string token = random_text();
-  const int64_t ends = seconds_now() + std::chrono::seconds(kSession).count();
   database_.transact([&](Database::Transaction& transaction) {
-    transaction.run("INSERT INTO sessions (token, key_sha256, ends) VALUES (?1, ?2, ?3)",
-                    {hash_of(token), found->sha256, ends});
+    transaction.run("INSERT INTO sessions (token, key_sha256, ends) VALUES (?1, ?2, limn_now() + ?3)",
+                    {hash_of(token), found->sha256, int64_t{std::chrono::milliseconds(kSession).count()}});
   });
   return cookie(request, token, kSession);
 }

@@ -49,6 +49,8 @@ CatalogueEntry entry_of(const engine::CatalogEntry& found) {
           .licence = found.licence.value_or(""),
           .default_width = found.default_size,
           .default_height = found.default_size,
+          .default_steps = found.default_steps,
+          .default_guidance_scale = found.default_guidance_scale,
           .can_run = found.kind == kCheckpoint && found.why_not.empty(),
           .why_not = found.why_not};
 }
@@ -118,24 +120,25 @@ struct Catalogue::State {
       }
       for (const engine::CatalogEntry& entry : work) {
         if (stop.stop_requested()) return;
-        if (const std::string sha256 = hash_of(entry, known); !sha256.empty()) set_hash(entry, sha256, done);
+        if (const std::string sha256 = hash_of(entry, known, stop); !sha256.empty())
+          set_hash(entry, sha256, done);
       }
     }
   }
 
-  std::string hash_of(const engine::CatalogEntry& entry, json::object& known) {
+  std::string hash_of(const engine::CatalogEntry& entry, json::object& known, const std::stop_token& stop) {
     try {
       const std::string stamp = stamp_of(entry), key = entry.path.string();
       if (const json::value* before = known.if_contains(key);
           before && before->as_object().at("stamp").as_string() == stamp)
         return std::string(before->as_object().at("sha256").as_string());
-      const std::string sha256 = engine::hash_of(entry);
+      const std::string sha256 = engine::hash_of(entry, stop);
       known[key] = json::object{{"stamp", stamp}, {"sha256", sha256}};
       const std::string text = limn::to_text(known);
       write_file_atomically(cache, std::as_bytes(std::span(text)));
       return sha256;
     } catch (const std::exception&) {
-      return {};  // gone in the meantime, or not to be read: it stays without a hash
+      return {};  // gone in the meantime, not to be read, or stopped: it stays without a hash
     }
   }
 

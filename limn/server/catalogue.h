@@ -24,8 +24,10 @@ struct CatalogueEntry {
   std::string sha256;   // of the file, or of a folder's denoiser; empty: not known yet
   std::string licence;  // as the file says; empty: it does not
   int64_t default_width = 0, default_height = 0;  // pixels, of what makes pictures
-  bool can_run = false;                           // as a request's model
-  std::string why_not;                            // of a checkpoint that cannot
+  int64_t default_steps = 0;                      // likewise
+  double default_guidance_scale = 0;
+  bool can_run = false;  // as a request's model
+  std::string why_not;   // of a checkpoint that cannot
 };
 
 /// The models below the configured folders, by their names. A client's name becomes a path here and nowhere else.

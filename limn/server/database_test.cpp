@@ -109,7 +109,21 @@ TEST_P(DatabaseTest, OpensAgainWithWhatWasThere) {
   run("INSERT INTO things (name) VALUES ('a')");
   database_ = open_database(where_);
   EXPECT_EQ(count(), 1);
-  EXPECT_EQ(integer_of(database_->read("SELECT count(*) FROM migrations").at(0).at(0)), 1);
+  EXPECT_EQ(integer_of(database_->read("SELECT count(*) FROM migrations").at(0).at(0)), 2);
+}
+
+TEST_P(DatabaseTest, BringsTablesOfTheFirstFormatUpToDate) {
+  EventBus bus;
+  const std::string input(64, 'a');
+  JobStore(*database_, bus).submit({.request = {{"prompt", "a"}, {"init_image", "input:" + input}}});
+  run("DROP TABLE inputs");
+  run("DROP TABLE sessions");
+  run("CREATE TABLE sessions (token TEXT PRIMARY KEY, key_sha256 TEXT NOT NULL, ends BIGINT NOT NULL)");
+  run("INSERT INTO sessions VALUES ('t', 'k', 1)");
+  run("DELETE FROM migrations WHERE number > 1");
+  database_ = open_database(where_);
+  EXPECT_EQ(text_of(database_->read("SELECT blob FROM inputs").at(0).at(0)), input);
+  EXPECT_TRUE(database_->read("SELECT * FROM sessions").empty()) << "its times had another unit";
 }
 
 TEST_P(DatabaseTest, SeveralMayPrepareTheTablesAtOnce) {

@@ -90,6 +90,13 @@ void release(Database::Transaction& transaction, const std::string& blob) {
       {blob});
 }
 
+void note_input(Database::Transaction& transaction, const std::string& blob) {
+  transaction.run(
+      "INSERT INTO inputs (blob, since) VALUES (?1, limn_now()) "
+      "ON CONFLICT (blob) DO UPDATE SET since = excluded.since",
+      {blob});
+}
+
 void drop_checkpoint(Database::Transaction& transaction, const std::string& id) {
   for (const SqlRow& row : transaction.run("DELETE FROM checkpoints WHERE job = ?1 RETURNING blob", {id}))
     release(transaction, text_of(row[0]));

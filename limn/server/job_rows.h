@@ -24,6 +24,9 @@ void drop_checkpoint(Database::Transaction& transaction, const std::string& id);
 /// Notes that somebody does not need a blob any more: PictureStore::purge looks whether anybody does.
 void release(Database::Transaction& transaction, const std::string& blob);
 
+/// Notes that a client sent a picture to start from, or named one: PictureStore::purge leaves it alone for a while.
+void note_input(Database::Transaction& transaction, const std::string& blob);
+
 SqlValue value_of(const JobError& error);  // NULL: none
 
 }  // namespace limn::server

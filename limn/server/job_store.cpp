@@ -42,12 +42,6 @@ std::string canonical(const json::value& value) {
   return to_text(value);
 }
 
-std::string fingerprint_of(const NewJob& job) {
-  if (!job.fingerprint.empty()) return job.fingerprint;
-  const std::string text = canonical(job.request);
-  return sha256(std::as_bytes(std::span(text)));
-}
-
 void check(const NewJob& job) {
   if (job.owner.empty() || job.owner.size() > kLongestName)
     throw Error(ErrorCode::InvalidArgument, "owner",
@@ -118,8 +112,10 @@ bool insert(Transaction& transaction, const std::string& id, const NewJob& job,
   if (transaction.changed() == 0) return false;
   std::vector<std::string> inputs;
   collect_inputs(job.request, inputs);
-  for (const std::string& blob : inputs)
+  for (const std::string& blob : inputs) {
     transaction.run("INSERT INTO job_inputs (job, blob) VALUES (?1, ?2) ON CONFLICT DO NOTHING", {id, blob});
+    note_input(transaction, blob);
+  }
   return true;
 }
 
@@ -190,6 +186,11 @@ bool wants(const JobStore::Query& query, JobState state) {
 
 }  // namespace
 
+std::string fingerprint_of(const json::object& request) {
+  const std::string text = canonical(request);
+  return sha256(std::as_bytes(std::span(text)));
+}
+
 JobStore::JobStore(Database& database, EventBus& bus, QueueLimits limits)
     : database_(database), bus_(bus), limits_(limits) {}
 
@@ -205,7 +206,9 @@ void JobStore::tell(const std::string& id, const std::string& owner, JobState st
 Job JobStore::submit(const NewJob& wanted) {
   check(wanted);
   check_priority(wanted.priority);
-  const std::string id = new_id(), fingerprint = fingerprint_of(wanted);
+  const std::string id = new_id();
+  const std::string fingerprint =
+      wanted.fingerprint.empty() ? fingerprint_of(wanted.request) : wanted.fingerprint;
   Job job;
   database_.transact([&](Transaction& transaction) {
     std::optional<std::string> known = accepted_before(transaction, id, wanted, fingerprint);

@@ -31,6 +31,9 @@ struct NewPicture {
   json::object record;    // provenance::to_json
 };
 
+/// Of a request, for NewJob::fingerprint: equal ones have the same, whatever the order of their keys.
+std::string fingerprint_of(const json::object& request);
+
 /// What a worker is told when it reports.
 struct Standing {
   bool held = false;  // it still has the job; else it must drop the work at once and write nothing more

@@ -73,7 +73,7 @@ void JobTape::clear() {
 
 JobTape::Unsaved JobTape::unsaved() const {
   const std::scoped_lock lock(mutex_);
-  if (pending_.empty()) return {};
+  if (pending_.empty()) return {.starts_over = starts_over_, .round = round_};
   json::array sizes;
   for (const std::string& answer : pending_) sizes.push_back(answer.size());
   const json::object head{{"job", job_}, {"attempt", attempt_}, {"first", first_}, {"sizes", sizes}};

@@ -30,7 +30,7 @@ class JobTape : public engine::Tape {
   /// Answers that no blob has yet.
   struct Unsaved {
     std::string bytes;         // of a blob
-    size_t answers = 0;        // in it; 0: there are none
+    size_t answers = 0;        // in it; 0: there are none, and no blob
     bool starts_over = false;  // the checkpoint so far is to be dropped
     int64_t round = 0;
   };

@@ -140,6 +140,11 @@ struct Checked {
   }
 };
 
+constexpr const char* kForgetInputs =
+    "DELETE FROM inputs WHERE since < ?1 AND NOT EXISTS (SELECT 1 FROM job_inputs JOIN jobs ON jobs.id = "
+    "job_inputs.job WHERE job_inputs.blob = inputs.blob AND (jobs.ended IS NULL OR jobs.ended >= ?1 OR "
+    "EXISTS (SELECT 1 FROM job_pictures WHERE job_pictures.job = jobs.id))) RETURNING blob";
+
 std::set<std::string> tags_of(Transaction& transaction, const SqlValue& number) {
   std::set<std::string> tags;
   for (const SqlRow& row : transaction.run("SELECT tag FROM picture_tags WHERE picture = ?1", {number}))
@@ -247,19 +252,24 @@ int64_t PictureStore::change(const std::string& owner, std::span<const std::stri
   return static_cast<int64_t>(changed.size());
 }
 
+void PictureStore::note_input(const std::string& blob) {
+  database_.transact([&](Transaction& transaction) { server::note_input(transaction, blob); });
+}
+
 std::vector<std::string> PictureStore::purge(Time time, std::chrono::milliseconds grace) {
+  const SqlValue before = int64_t{time.time_since_epoch().count()};
   std::vector<std::string> blobs;
   std::set<std::string> owners;
   database_.transact([&](Transaction& transaction) {
     blobs.clear();
-    for (const SqlRow& row :
-         transaction.run("DELETE FROM pictures WHERE deleted < ?1 RETURNING number, id, thumbnail, owner",
-                         {int64_t{time.time_since_epoch().count()}})) {
+    for (const SqlRow& row : transaction.run(
+             "DELETE FROM pictures WHERE deleted < ?1 RETURNING number, id, thumbnail, owner", {before})) {
       transaction.run("DELETE FROM picture_words WHERE rowid = ?1", {row[0]});
       release(transaction, text_of(row[1]));
       release(transaction, text_of(row[2]));
       owners.insert(text_of(row[3]));
     }
+    for (const SqlRow& row : transaction.run(kForgetInputs, {before})) release(transaction, text_of(row[0]));
     const auto old = transaction.run("DELETE FROM released WHERE since <= limn_now() - ?1 RETURNING blob",
                                      {int64_t{grace.count()}});
     for (const SqlRow& row : old)
@@ -267,7 +277,7 @@ std::vector<std::string> PictureStore::purge(Time time, std::chrono::millisecond
               .run("SELECT 1 FROM pictures WHERE id = ?1 UNION ALL SELECT 1 FROM pictures WHERE thumbnail = "
                    "?1 "
                    "UNION ALL SELECT 1 FROM checkpoints WHERE blob = ?1 "
-                   "UNION ALL SELECT 1 FROM job_inputs WHERE blob = ?1 LIMIT 1",
+                   "UNION ALL SELECT 1 FROM inputs WHERE blob = ?1 LIMIT 1",
                    {row[0]})
               .empty())
         blobs.push_back(text_of(row[0]));

@@ -68,9 +68,13 @@ class PictureStore {
   /// @throws Error{InvalidArgument}: a rating outside 0 to 5, a tag that is empty or over 64 characters, over 64 tags
   int64_t change(const std::string& owner, std::span<const std::string> ids, const Change& change);
 
-  /// Forgets pictures that are in the bin since before `time`. To be called now and then.
-  /// @return the blobs of these and of ended jobs' checkpoints, where no picture, checkpoint or request ("input:SHA256")
-  ///         needs them any more, nor did for `grace`: somebody may be about to, having put the same bytes a moment ago
+  /// Notes that a client sends a picture to start from. To be called before it is put, so that no purge comes between.
+  void note_input(const std::string& blob);
+
+  /// Forgets pictures that are in the bin since before `time`, and pictures to start from ("input:SHA256") that since then
+  /// nobody has sent or named, no job had that had not ended, and no picture here was made from. To be called now and then.
+  /// @return the blobs of these and of ended jobs' checkpoints, where no picture, checkpoint or request needs them any more,
+  ///         nor did for `grace`: somebody may be about to, having put the same bytes a moment ago
   std::vector<std::string> purge(Time time, std::chrono::milliseconds grace = std::chrono::hours(1));
 
  private:

@@ -283,6 +283,34 @@ TEST_P(PictureStoreTest, PurgeWaitsBeforeItLetsABlobGo) {
   EXPECT_THAT(purge(), UnorderedElementsAre("1", "thumbnail of 1"));
 }
 
+TEST_P(PictureStoreTest, PurgeForgetsInputsThatNeitherAJobNorAPictureNeeds) {
+  const auto before = [](std::chrono::milliseconds age) {
+    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now() - age);
+  };
+  const std::string sent(64, '1'), named(64, '2'), drawn(64, '3');
+  const auto job_from = [&](const std::string& input) {
+    return jobs_.submit({.owner = "o", .request = {{"prompt", "x"}, {"init_image", "input:" + input}}});
+  };
+  store_.note_input(sent);
+  const Job given_up = job_from(named);
+  job_from(drawn);
+  jobs_.set_paused(given_up.id, true);
+  const Job done = jobs_.claim("w", 1min).value();
+  EXPECT_THAT(store_.purge(before(1min), 0ms), IsEmpty()) << "sent a moment ago";
+  EXPECT_THAT(purge(), ElementsAre(sent)) << "the others are of jobs that have not ended";
+
+  jobs_.cancel(given_up.id);
+  jobs_.finish(done, std::vector<NewPicture>{{.id = "p", .format = "png", .thumbnail = "t"}}, {});
+  EXPECT_THAT(store_.purge(before(1min), 0ms), IsEmpty()) << "its job ended a moment ago";
+  EXPECT_THAT(store_.purge(before(-1min), 1h), IsEmpty());
+  store_.note_input(named);
+  EXPECT_THAT(store_.purge(before(1min), 0ms), IsEmpty()) << "sent again in the meantime";
+  EXPECT_THAT(purge(), ElementsAre(named)) << "the other's picture is in the gallery";
+  change({"p"}, {.deleted = true});
+  EXPECT_THAT(store_.purge(before(1min), 0ms), IsEmpty()) << "in the bin, it may come back";
+  EXPECT_THAT(purge(), UnorderedElementsAre("p", "t", drawn));
+}
+
 TEST_P(PictureStoreTest, PurgeTellsTheBlobsOfCheckpoints) {
   const auto run = [&](const std::vector<std::string>& blobs) {
     jobs_.submit({.request = {{"prompt", "a"}}});

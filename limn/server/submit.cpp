@@ -17,6 +17,7 @@
 #include "limn/server/blob_store.h"
 #include "limn/server/catalogue.h"
 #include "limn/server/job_store.h"
+#include "limn/server/picture_store.h"
 #include "limn/server/settings.h"
 
 namespace limn::server {
@@ -54,8 +55,19 @@ std::string bytes_of_data_url(std::string_view url, const std::string& where) {
 }
 
 std::counting_semaphore<>& turns() {
-  static std::counting_semaphore<> left(4);
+  static std::counting_semaphore<> left(kPictureTurns);
   return left;
+}
+
+/// Calls `read` for a client's bytes: that limn does not know their format is no failure of limn.
+template <typename Read>
+auto read_sent(const Read& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Unsupported) throw;
+    throw HttpError(415, {"unsupported_media_type", error.where(), error.problem(), error.hint()});
+  }
 }
 
 struct LoraName {
@@ -152,7 +164,7 @@ class Intake {
     if (text.empty())
       fields_.erase(key);
     else if (text.starts_with(kData))
-      *value = store_input(services_.blobs, bytes_of_data_url(text, where), where).id;
+      *value = store_input(services_, bytes_of_data_url(text, where), where).id;
     else
       blob_of_input(services_.blobs, text, where);
   }
@@ -303,12 +315,7 @@ PictureTurn::~PictureTurn() { turns().release(); }
 bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG\r\n\x1a\n"); }
 
 Image decode_input(std::string_view bytes, const std::string& where) {
-  Image image;
-  try {
-    image = decode_image(bytes_in(bytes), where, kMostInputPixels);
-  } catch (const Error& error) {  // of a client's bytes, that limn does not know them is no failure of limn
-    throw Error(ErrorCode::BadFile, error.where(), error.problem(), error.hint());
-  }
+  Image image = read_sent([&] { return decode_image(bytes_in(bytes), where, kMostInputPixels); });
   if (std::max(image.width, image.height) > kMostInputSide)
     throw Error(ErrorCode::BadFile, where,
                 "is " + std::to_string(image.width) + " × " + std::to_string(image.height) + " pixels",
@@ -316,13 +323,19 @@ Image decode_input(std::string_view bytes, const std::string& where) {
   return image;
 }
 
-Input store_input(BlobStore& blobs, const Image& image) {
-  return {std::string(kInput) + blobs.put(encode_image(image, "png", {})), image.width, image.height};
+std::vector<TextEntry> texts_of_input(std::string_view bytes, const std::string& where) {
+  return read_sent([&] { return image_texts(bytes_in(bytes), where); });
 }
 
-Input store_input(BlobStore& blobs, std::string_view bytes, const std::string& where) {
+Input store_input(Services& services, const Image& image) {
+  const std::string png = encode_image(image, "png", {});
+  services.pictures.note_input(sha256(bytes_in(png)));
+  return {std::string(kInput) + services.blobs.put(png), image.width, image.height};
+}
+
+Input store_input(Services& services, std::string_view bytes, const std::string& where) {
   const PictureTurn turn;
-  return store_input(blobs, decode_input(bytes, where));
+  return store_input(services, decode_input(bytes, where));
 }
 
 std::string blob_of_input(const BlobStore& blobs, std::string_view id, const std::string& where) {
@@ -338,7 +351,7 @@ std::string blob_of_input(const BlobStore& blobs, std::string_view id, const std
 
 Job submit(Services& services, const Client& client, Submission submission) {
   json::object& fields = submission.fields;
-  const std::string fingerprint = sha256(bytes_in(limn::to_text(fields)));  // before anything is drawn
+  const std::string fingerprint = fingerprint_of(fields);  // before anything is drawn
   Intake(services, fields).take();
   const engine::GenerateRequest request = engine::request_from_json(fields);
   check_limits(services, request);

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "limn/engine/request.h"
@@ -23,7 +24,8 @@ struct Input {
 };
 
 /// A turn at decoding and encoding pictures for a client. Few have one at a time: a small file may hold a picture that takes
-/// hundreds of megabytes, and many clients may send one at once.
+/// hundreds of megabytes, and many clients may send one at once. Who has one must not wait for a second.
+inline constexpr int kPictureTurns = 4;
 class PictureTurn {
  public:
   PictureTurn();  // waits
@@ -32,12 +34,28 @@ class PictureTurn {
   PictureTurn& operator=(const PictureTurn&) = delete;
 };
 
-/// Decodes within the bounds and keeps the picture.
+/// Decodes within the bounds, in a turn of the caller's.
 /// @param where  the field, for errors
-/// @throws Error{BadFile}, Error{Unsupported}
+/// @throws Error{BadFile}; HttpError 415 for a format that limn does not read
 Image decode_input(std::string_view bytes, const std::string& where);
-Input store_input(BlobStore& blobs, std::string_view bytes, const std::string& where);  // waits for a turn
-Input store_input(BlobStore& blobs, const Image& image);
+/// Likewise its texts, for which no turn is needed.
+std::vector<TextEntry> texts_of_input(std::string_view bytes, const std::string& where);
+/// Keeps a picture.
+Input store_input(Services& services, std::string_view bytes, const std::string& where);  // waits for a turn
+Input store_input(Services& services, const Image& image);
+
+/// What `read` makes of a call, without the pictures in it: they are kept, and its fields name them. All in one turn.
+template <typename Read>
+auto with_inputs_stored(Services& services, const Read& read) {
+  const PictureTurn turn;
+  auto request = read();
+  for (auto& [field, picture] :
+       {std::pair("init_image", &request.init_image), std::pair("mask", &request.mask)}) {
+    if (*picture) request.fields[field] = store_input(services, **picture).id;
+    picture->reset();
+  }
+  return request;
+}
 
 /// Whether bytes begin as a PNG does.
 bool is_png(std::string_view bytes);

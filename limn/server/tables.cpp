@@ -141,13 +141,29 @@ constexpr Statement kFirst[] = {
      Dialect::Postgres},
 };
 
+constexpr Statement kSecond[] = {
+    // Servers made one of their own before.
+    {"DROP TABLE IF EXISTS sessions"},
+    {R"(CREATE TABLE sessions (
+          token {text} NOT NULL PRIMARY KEY,
+          key_sha256 {text} NOT NULL,
+          ends {integer} NOT NULL) {keyed})"},
+
+    // Blobs that clients sent or named for pictures to start from, and when last.
+    {R"(CREATE TABLE inputs (
+          blob {text} NOT NULL PRIMARY KEY,
+          since {integer} NOT NULL) {keyed})"},
+    {"CREATE INDEX inputs_since ON inputs (since)"},
+    {"INSERT INTO inputs (blob, since) SELECT DISTINCT blob, limn_now() FROM job_inputs"},
+};
+
 struct Migration {
   int64_t number;
   std::span<const Statement> statements;
 };
 
 // Never change one that was released: add another.
-constexpr Migration kMigrations[] = {{1, kFirst}};
+constexpr Migration kMigrations[] = {{1, kFirst}, {2, kSecond}};
 
 struct TypeName {
   std::string_view name, sqlite, postgres;

@@ -135,10 +135,9 @@ void Watch::report(const JobProgress& progress) {
 void Watch::save(Saving saving) {
   if (saving == Saving::Due && (!standing_.held || Clock::now() < saved_at_ + kBetweenSaves)) return;
   const JobTape::Unsaved unsaved = tape_.unsaved();
-  if (unsaved.answers == 0) return;
+  if (unsaved.answers == 0 && !unsaved.starts_over) return;
   if (unsaved.starts_over) note(services_.jobs.drop_checkpoint(job_));
-  const std::string blob = services_.blobs.put(unsaved.bytes);
-  note(services_.jobs.save(job_, std::vector{blob}));
+  if (unsaved.answers > 0) note(services_.jobs.save(job_, std::vector{services_.blobs.put(unsaved.bytes)}));
   if (!standing_.held) return;  // the next worker may have put the same bytes; purge takes what nobody needs
   tape_.drop(unsaved);
   saved_at_ = Clock::now();

@@ -8,6 +8,7 @@
 
 #include "limn/server/job_tape.h"
 #include "limn/server/routes/routes_testing.h"
+#include "limn/server/watch.h"
 
 namespace limn::server {
 namespace {
@@ -168,6 +169,28 @@ TEST_F(Workers, BeginAnewWhereTheCheckpointIsOfAnotherRun) {
   jobs_.put_back(job);
   server_.work();
   EXPECT_EQ(pixels_of(id), undisturbed(kUsual));
+}
+
+TEST_F(Workers, DropACheckpointThatWasRefused) {
+  const std::string id = server_.submit(kUsual);
+  for (const bool lost : {false, true}) {
+    const Job first = jobs_.claim("worker", 30s).value();
+    jobs_.save(first, std::vector{server_.services().blobs.put("of another run")});
+    jobs_.put_back(first);
+    const Job job = jobs_.claim("worker", 30s).value();
+    JobTape tape(server_.services().blobs, job);
+    Watch watch(server_.services(), job, tape);
+    tape.clear();
+    int64_t step = 0;
+    const auto is_dropped = [&] {
+      watch.show(JobProgress{.stage = "load", .done = ++step});
+      return server_.job(id).checkpoint.empty();
+    };
+    if (lost) EXPECT_TRUE(wait_until(is_dropped)) << "before the model has answered anything";
+    watch.end(true);
+    EXPECT_TRUE(is_dropped());
+    jobs_.put_back(job);
+  }
 }
 
 TEST_F(Workers, ShowHowFarTheyAre) {

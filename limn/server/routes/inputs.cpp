@@ -26,7 +26,7 @@ json::object input_json(const Input& input) {
 }
 
 HttpResponse store_picture(Services& services, const Call& call) {
-  const Input input = store_input(services.blobs, call.http.body, "body");
+  const Input input = store_input(services, call.http.body, "body");
   HttpResponse out = json_answer(input_json(input), 201);
   out.headers.emplace_back("Location", "/api/v1/inputs/" + input.id);
   return out;
@@ -133,7 +133,7 @@ Reading read(const Catalogue& catalogue, const provenance::Recipe& recipe) {
 HttpResponse read_picture(Services& services, const Call& call) {
   const PictureTurn turn;
   const Image image = decode_input(call.http.body, "body");
-  const std::vector<TextEntry> texts = image_texts(std::as_bytes(std::span(call.http.body)), "body");
+  const std::vector<TextEntry> texts = texts_of_input(call.http.body, "body");
   const auto recipe = provenance::read_recipe(texts);
   const Reading reading = recipe ? read(services.catalogue, *recipe) : Reading();
   const auto infotext = std::ranges::find(texts, "parameters", &TextEntry::keyword);
@@ -144,7 +144,7 @@ HttpResponse read_picture(Services& services, const Call& call) {
                                   {"problems", json::array(reading.problems.begin(), reading.problems.end())},
                                   {"infotext", infotext == texts.end() ? "" : infotext->text},
                                   {"program", recipe ? recipe->program : ""},
-                                  {"input", store_input(services.blobs, image).id}});
+                                  {"input", store_input(services, image).id}});
 }
 
 }  // namespace

@@ -35,6 +35,17 @@ TEST(Inputs, AreKeptAsPngWithoutTexts) {
   EXPECT_EQ(server.json(201, "POST", "/api/v1/inputs", test_picture(9, 9, "jpeg"), kJpeg).at("width"), 9);
 }
 
+TEST(Inputs, AreKeptForAsLongAsTheBin) {
+  TestServer server;
+  const std::string id(
+      server.json(201, "POST", "/api/v1/inputs", test_picture(40, 30), kPng).at("id").as_string());
+  using namespace std::chrono_literals;
+  const Time now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  EXPECT_THAT(server.services().pictures.purge(now - 1min, 0ms), testing::IsEmpty());
+  EXPECT_THAT(server.services().pictures.purge(now + 1min, 0ms),
+              testing::ElementsAre(id.substr(std::string("input:").size())));
+}
+
 /// A PNG that says it is as large as this, and has no pixels.
 std::string hollow(uint32_t width, uint32_t height) {
   std::string out = test_picture(1, 1);
@@ -53,6 +64,10 @@ TEST(Inputs, AreRefusedWhenTheyAreNoPictures) {
     EXPECT_EQ(server.call("POST", address, hollow(60'000, 60'000), kPng).status, 422);
     EXPECT_EQ(server.call("POST", address, test_picture(17'000, 1), kPng).status, 422);
     EXPECT_EQ(server.call("POST", address, test_picture(4, 4), {.type = "text/html"}).status, 415);
+    const json::object gif =
+        server.json(415, "POST", address, "GIF89a…", {.type = "image/gif"}).at("error").as_object();
+    EXPECT_EQ(gif.at("message"), "a GIF picture");
+    EXPECT_THAT(std::string(gif.at("hint").as_string()), HasSubstr("PNG, JPEG or WebP"));
   }
   EXPECT_EQ(server.get("/api/v1/inputs/input:" + std::string(64, '0')).status, 404);
   EXPECT_EQ(server.get("/api/v1/inputs/..%2f..%2fkeys").status, 400);

@@ -55,6 +55,9 @@ TEST(Jobs, AreAcceptedOnceAKey) {
   const TestServer::Options keyed{.headers = {{"idempotency-key", "k1"}}};
   const std::string first = server.submit("", keyed);
   EXPECT_EQ(server.submit("", keyed), first) << "though the seed is drawn";
+  const std::string other_order =
+      R"({"request": {"steps": 2, "height": 64, "width": 64, "prompt": "a red circle"}})";
+  EXPECT_EQ(server.json(202, "POST", "/api/v1/jobs", other_order, keyed).at("id"), json::string(first));
   EXPECT_THAT(server.error(400, "POST", "/api/v1/jobs", R"({"request": {"prompt": "another"}})", keyed),
               StartsWith("invalid_argument: Idempotency-Key"));
   EXPECT_EQ(server.json(200, "GET", "/api/v1/jobs").at("jobs").as_array().size(), 1u);
@@ -141,8 +144,8 @@ TEST(Jobs, FailWithoutTellingPaths) {
   const std::string id = server.submit(
       R"("init_image": ")" +
       text(server.json(201, "POST", "/api/v1/inputs", test_picture(64, 64), {.type = "image/png"}).at("id")) +
-      R"(", "mask": ")" +
-      store_input(*&server.services().blobs, Image{64, 64, 1, std::vector<uint8_t>(64 * 64)}).id + R"(")");
+      R"(", "mask": ")" + store_input(server.services(), Image{64, 64, 1, std::vector<uint8_t>(64 * 64)}).id +
+      R"(")");
   server.work();
   const json::object job = server.json(200, "GET", "/api/v1/jobs/" + id);
   EXPECT_EQ(job.at("state"), "failed");

@@ -17,6 +17,15 @@ json::value text_or_null(const std::string& text) {
   return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
+/// What the model decides where a request does not say it.
+json::value defaults_json(const CatalogueEntry& entry) {
+  if (!entry.can_run) return nullptr;
+  return {{"steps", entry.default_steps},
+          {"guidance_scale", entry.default_guidance_scale},
+          {"width", entry.default_width},
+          {"height", entry.default_height}};
+}
+
 json::object model_json(const Catalogue& catalogue, const CatalogueEntry& entry) {
   return {{"name", entry.name},
           {"kind", entry.kind},
@@ -28,7 +37,8 @@ json::object model_json(const Catalogue& catalogue, const CatalogueEntry& entry)
           {"resident", catalogue.is_resident(entry)},
           {"can_run", entry.can_run},
           {"default_width", entry.default_width},
-          {"default_height", entry.default_height}};
+          {"default_height", entry.default_height},
+          {"defaults", defaults_json(entry)}};
 }
 
 HttpResponse list_models(Services& services, const Call& call) {

@@ -214,23 +214,24 @@ std::string base_of(const HttpRequest& http) {
   return std::string(http.secure ? "https://" : "http://") + http.header("host") + "/api/v1/pictures/";
 }
 
-HttpResponse make(Services& services, const Call& call, OpenAiTask task, const OpenAiForm& form) {
-  Work work{.task = task, .request = {}, .usage = {}, .base = base_of(call.http), .job = {}};
-  work.request = read_openai_request(task, form, [&](const std::string& name) -> std::optional<std::string> {
+OpenAiRequest read_request(Services& services, OpenAiTask task, const OpenAiForm& form) {
+  const auto find_model = [&](const std::string& name) -> std::optional<std::string> {
     const auto entry = services.catalogue.find(name, "checkpoint");
     return entry ? std::optional(entry->name) : std::nullopt;
-  });
+  };
+  const auto read = [&] { return read_openai_request(task, form, find_model); };
+  return task == OpenAiTask::Generate ? read() : with_inputs_stored(services, read);
+}
+
+HttpResponse make(Services& services, const Call& call, OpenAiTask task, const OpenAiForm& form) {
+  Work work{.task = task, .request = {}, .usage = {}, .base = base_of(call.http), .job = {}};
+  work.request = read_request(services, task, form);
   work.usage = usage_of(services, work.request.fields);
   Submission submission;
   submission.fields = work.request.fields;
-  if (work.request.init_image)
-    submission.fields["init_image"] = store_input(services.blobs, *work.request.init_image).id;
-  if (work.request.mask) submission.fields["mask"] = store_input(services.blobs, *work.request.mask).id;
   submission.origin = {{"api", "openai"}};
   submission.warnings = work.request.warnings;
   work.job = submit(services, call.client, std::move(submission));
-  work.request.init_image.reset();
-  work.request.mask.reset();
   if (!work.request.streams) {
     const Job job = wait_for_job(services, work.job.id, call.http.gone);
     if (job.state != JobState::Done) throw error_of(job);
@@ -278,8 +279,9 @@ HttpResponse get_model(Services& services, const Call& call) {
 }  // namespace
 
 std::string in_format(const std::string& png, const std::string& format, int compression) {
-  const std::vector<TextEntry> texts = image_texts(bytes_in(png), "picture");
   if (format == "png") return png;
+  const PictureTurn turn;
+  const std::vector<TextEntry> texts = image_texts(bytes_in(png), "picture");
   return encode_image(decode_image(bytes_in(png), "picture"), format, texts, std::max(compression, 1));
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <future>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -102,6 +104,25 @@ TEST_F(OpenAi, EditsByAForm) {
   const auto lower = before.pixels.size() / 2;
   EXPECT_TRUE(std::equal(before.pixels.begin() + lower, before.pixels.end(), after.pixels.begin() + lower));
   EXPECT_NE(before.pixels, after.pixels);
+}
+
+TEST_F(OpenAi, WaitsForATurnAtPictures) {
+  start_worker();
+  auto turns = std::make_unique<std::array<PictureTurn, kPictureTurns>>();
+  const std::string form = form_of({{"image", "a.png", "", test_picture(64, 64)}, {"steps", "", "", "2"}});
+  auto varied = std::async(std::launch::async,
+                           [&] { server_.json(200, "POST", "/v1/images/variations", form, kForm); });
+  EXPECT_EQ(varied.wait_for(300ms), std::future_status::timeout);
+  EXPECT_EQ(last_job().id, "");
+  turns.reset();
+  varied.get();
+}
+
+TEST_F(OpenAi, RefusesPicturesThatItDoesNotRead) {
+  const json::object answer =
+      server_.json(415, "POST", "/v1/images/variations", form_of({{"image", "a.gif", "", "GIF89a…"}}), kForm);
+  EXPECT_EQ(answer.at("error").at("param"), "image");
+  EXPECT_THAT(text(answer.at("error").at("message")), HasSubstr("PNG, JPEG or WebP"));
 }
 
 TEST_F(OpenAi, VariesAPicture) {

@@ -285,7 +285,7 @@ const NamedSchema kSchemas[] = {
      [] {
        return schema(R"({"type": "object", "additionalProperties": false,
          "required": ["name", "kind", "family", "title", "bytes", "sha256", "licence", "resident", "can_run",
-                      "default_width", "default_height"],
+                      "default_width", "default_height", "defaults"],
          "properties": {
          "name": {"type": "string", "description": "what a request takes"},
          "kind": {"type": "string", "description": "checkpoint, vae, lora, textual inversion, …"},
@@ -295,7 +295,11 @@ const NamedSchema kSchemas[] = {
          "licence": {"type": ["string", "null"], "description": "as the file says"},
          "resident": {"type": "boolean", "description": "in memory"},
          "can_run": {"type": "boolean"},
-         "default_width": {"type": "integer"}, "default_height": {"type": "integer"}}})");
+         "default_width": {"type": "integer"}, "default_height": {"type": "integer"},
+         "defaults": {"type": ["object", "null"], "required": ["steps", "guidance_scale", "width", "height"],
+           "additionalProperties": false, "description": "what a request has that does not say it; null: it does not run",
+           "properties": {"steps": {"type": "integer"}, "guidance_scale": {"type": "number"},
+                          "width": {"type": "integer"}, "height": {"type": "integer"}}}}})");
      }},
     {"ModelList",
      [] {
@@ -325,12 +329,14 @@ const NamedSchema kSchemas[] = {
          "required": ["version", "fields", "limits", "formats", "styles", "wildcards"],
          "properties": {
          "version": {"type": "string"},
-         "fields": {"type": "array", "items": {"type": "object", "required": ["name", "kind", "help"],
+         "fields": {"type": "array", "items": {"type": "object", "required": ["name", "kind", "help", "default"],
            "additionalProperties": false, "properties": {
            "name": {"type": "string"},
            "kind": {"type": "string", "enum": ["text", "model", "picture", "boolean", "integer", "seed", "number", "size",
                                                "integers", "numbers", "loras", "texts"]},
            "help": {"type": "string"},
+           "default": {"type": ["number", "string", "boolean", "null"],
+                       "description": "of a request without the field; null: none, or what the model or chance decides"},
            "least": {"type": "number"}, "most": {"type": "number"},
            "choices": {"type": "array", "items": {"type": "string"}}}}},
          "limits": {"type": "object", "additionalProperties": false, "required": ["pixels", "count", "steps", "body_bytes"],

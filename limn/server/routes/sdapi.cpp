@@ -32,18 +32,20 @@ json::value error_body(int, const Problem& problem) {
 Job submit_request(Services& services, const Client& client, const SdapiRequest& request) {
   Submission submission;
   submission.fields = request.fields;
-  if (request.init_image)
-    submission.fields["init_image"] = store_input(services.blobs, *request.init_image).id;
-  if (request.mask) submission.fields["mask"] = store_input(services.blobs, *request.mask).id;
   submission.origin = {{"api", "sdapi"}, {"batches", request.batches}, {"task", request.task}};
   submission.warnings = request.warnings;
   return submit(services, client, std::move(submission));
 }
 
+SdapiRequest read_request(Services& services, const Call& call, SdapiTask task) {
+  const SdapiContext context = sdapi_context(services, call.client);
+  const auto read = [&] { return read_sdapi_request(task, call.json.get_object(), context); };
+  return task == SdapiTask::TextToImage ? read() : with_inputs_stored(services, read);
+}
+
 /// Makes the pictures and answers with them; of a job that was interrupted there are none.
 HttpResponse make(Services& services, const Call& call, SdapiTask task) {
-  const SdapiRequest request =
-      read_sdapi_request(task, call.json.get_object(), sdapi_context(services, call.client));
+  const SdapiRequest request = read_request(services, call, task);
   const Job accepted = submit_request(services, call.client, request);
   const Job job = wait_for_job(services, accepted.id, call.http.gone);
   if (job.state == JobState::Failed) throw error_of(job);

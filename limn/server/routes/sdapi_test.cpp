@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <future>
 #include <thread>
 
@@ -101,6 +102,37 @@ TEST_F(Sdapi, RepaintsAPartAlone) {
     changed += mask.pixels[i / 3] == 0 && before.pixels[i] != after.pixels[i];
   EXPECT_EQ(changed, 0u) << "outside the mask";
   EXPECT_NE(before.pixels, after.pixels);
+}
+
+TEST_F(Sdapi, WaitsForATurnAtPictures) {
+  auto turns = std::make_unique<std::array<PictureTurn, kPictureTurns>>();
+  const auto post_later = [&](const std::string& path, const std::string& fields) {
+    return std::async(std::launch::async, [this, path, fields] {
+      post(200, path, R"({"prompt": "fog", "width": 64, "height": 64, "steps": 2, )" + fields + "}");
+    });
+  };
+  const std::string picture = '"' + encode_base64(test_picture(64, 64)) + '"';
+  auto drawn = post_later("/sdapi/v1/img2img", R"("init_images": [)" + picture + "]");
+  auto enlarged = post_later("/sdapi/v1/extra-single-image", R"("image": )" + picture);
+  EXPECT_EQ(enlarged.wait_for(300ms), std::future_status::timeout);
+  EXPECT_TRUE(jobs().empty());
+  auto words = post_later("/sdapi/v1/txt2img", R"("seed": 1)");
+  EXPECT_TRUE(wait_until([&] { return jobs().size() == 1; })) << "without pictures none is waited for";
+  turns.reset();
+  enlarged.get();
+  start_worker();
+  drawn.get();
+  words.get();
+}
+
+TEST_F(Sdapi, RefusesPicturesThatItDoesNotRead) {
+  const std::string gif = '"' + encode_base64("GIF89a…") + '"';
+  for (const auto& [path, fields] :
+       {std::pair("/sdapi/v1/img2img", R"("prompt": "fog", "init_images": [)" + gif + "]"),
+        std::pair("/sdapi/v1/extra-single-image", R"("image": )" + gif),
+        std::pair("/sdapi/v1/png-info", R"("image": )" + gif)})
+    EXPECT_THAT(text(post(415, path, "{" + fields + "}").at("detail")), HasSubstr("PNG, JPEG or WebP"))
+        << path;
 }
 
 TEST_F(Sdapi, GivesAJobUpWhenItsClientGoes) {

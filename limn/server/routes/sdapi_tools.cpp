@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::string_view kJson = "application/json";
 
-std::span<const std::byte> bytes_in(const std::string& text) { return std::as_bytes(std::span(text)); }
-
 double number_in(const json::object& body, json::string_view name, double fallback) {
   const json::value* value = body.if_contains(name);
   return value && value->is_number() ? value->to_number<double>() : fallback;
@@ -80,9 +78,10 @@ Image enlarged(const Image& image, const Enlarging& how) {
 
 /// The enlarged picture as PNG; what the old one said of itself stays in it.
 std::string work_on(const std::string& base64, const std::string& where, const Enlarging& how) {
+  const PictureTurn turn;
   const std::string bytes = bytes_of_base64(base64, where);
   const Image picture = enlarged(decode_input(bytes, where), how);
-  std::vector<TextEntry> texts = image_texts(bytes_in(bytes), where);
+  std::vector<TextEntry> texts = texts_of_input(bytes, where);
   if (how.upscales) texts.push_back({"postprocessing", "Postprocess upscaler: Lanczos"});
   return encode_base64(encode_image(picture, "png", texts));
 }
@@ -126,7 +125,7 @@ HttpResponse png_info(Services&, const Call& call) {
   const std::string bytes = bytes_of_base64(text_in(call.json.get_object(), "image"), "image");
   std::string infotext;
   json::object items;
-  for (const TextEntry& entry : image_texts(bytes_in(bytes), "image")) {
+  for (const TextEntry& entry : texts_of_input(bytes, "image")) {
     items[entry.keyword] = entry.text;
     if (entry.keyword == "parameters") infotext = entry.text;
   }

@@ -56,8 +56,10 @@ bool has_range(const RequestField& field) {
 }
 
 json::object field_json(const RequestField& field) {
-  json::object out{
-      {"name", text(field.name)}, {"kind", text(kind_of(field))}, {"help", text(help_of(field))}};
+  json::object out{{"name", text(field.name)},
+                   {"kind", text(kind_of(field))},
+                   {"help", text(help_of(field))},
+                   {"default", default_of(field)}};
   if (has_range(field)) {
     const auto bound = [&](double limit) {
       return is_whole(field) ? json::value(static_cast<int64_t>(limit)) : json::value(limit);

@@ -21,6 +21,9 @@ TEST(System, SaysWhatItCanDo) {
     fields[std::string(field.at("name").as_string())] = field.as_object();
   EXPECT_EQ(fields.at("steps").at("kind"), "integer");
   EXPECT_EQ(fields.at("steps").at("most"), 1000);
+  EXPECT_EQ(fields.at("steps").at("default"), nullptr) << "the model's";
+  EXPECT_EQ(fields.at("strength").at("default"), 0.8);
+  EXPECT_EQ(fields.at("mask_mode").at("default"), "hard");
   EXPECT_EQ(fields.at("model").at("kind"), "model");
   EXPECT_EQ(fields.at("mask").at("kind"), "picture");
   EXPECT_EQ(fields.at("mask_mode").at("choices").at(0), "hard");
@@ -98,6 +101,8 @@ TEST(Models, AreListedLoadedAndUnloaded) {
   EXPECT_EQ(embedded().at("kind"), "checkpoint");
   EXPECT_EQ(embedded().at("licence"), "Apache-2.0");
   EXPECT_EQ(embedded().at("default_width"), 128);
+  EXPECT_EQ(embedded().at("defaults"),
+            (json::value{{"steps", 25}, {"guidance_scale", 4.0}, {"width", 128}, {"height", 128}}));
   EXPECT_EQ(embedded().at("resident"), false);
   EXPECT_EQ(server.json(200, "POST", "/api/v1/models/embedded/load").at("resident"), true);
   EXPECT_EQ(embedded().at("resident"), true);
@@ -143,6 +148,30 @@ TEST(Models, AreFoundByNameInFoldersOnly) {
   const TestServer::Options user{.key = server.key("user", Role::Generate)};
   EXPECT_EQ(server.get("/api/v1/models?refresh=true", user).status, 403);
   EXPECT_EQ(server.call("POST", "/api/v1/models/embedded/load", {}, user).status, 403);
+}
+
+TEST(Models, AreNotHashedToTheirEndWhenTheServerEnds) {
+  TemporaryFolder models;
+  const fs::path lora = models.path() / "large.safetensors";
+  constexpr int64_t kBytes = int64_t{64} << 30;  // that lie nowhere
+  const auto tensor = [](const std::string& name, int64_t begin) {
+    return "\"lora_unet_mid_block_attentions_0_proj_in.lora_" + name +
+           R"(.weight":{"dtype":"F32","shape":[4,)" + std::to_string(kBytes / 32) + R"(],"data_offsets":[)" +
+           std::to_string(begin) + "," + std::to_string(begin + kBytes / 2) + "]}";
+  };
+  std::string header = "{" + tensor("down", 0) + "," + tensor("up", kBytes / 2) + "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const auto size = static_cast<uint64_t>(header.size());
+  std::ofstream(lora, std::ios::binary).write(reinterpret_cast<const char*>(&size), sizeof size) << header;
+  fs::resize_file(lora, sizeof size + size + kBytes);
+  const auto start = std::chrono::steady_clock::now();
+  {
+    TestServer server([&](Settings& settings) { settings.models = {models.path().string()}; });
+    ASSERT_EQ(server.json(200, "GET", "/api/v1/models").at("models").as_array().size(), 2u);
+    while (server.json(200, "GET", "/api/v1/models").at("models").at(0).at("sha256").is_null())
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST(Tokens, AreCounted) {
