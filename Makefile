@@ -18,7 +18,8 @@ train-demo: build
 test-slow: build
 	ctest --test-dir build/release --output-on-failure -L slow
 
-test: setup
+test:
+	tools/setup.sh test
 	tools/test.sh
 
 bench: setup
