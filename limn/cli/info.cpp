@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <iostream>
 #include <memory>
 
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/cli/command.h"
+#include "limn/datasets/training_record.h"
+#include "limn/engine/described.h"
 #include "limn/engine/repeat.h"
 #include "limn/image/image.h"
 #include "limn/models/identify.h"
@@ -13,7 +16,8 @@ namespace limn::cli {
 namespace {
 
 struct Options {
-  std::string file;
+  std::string file, sources, model;
+  int64_t count = 10;
   bool json = false;
 };
 
@@ -60,7 +64,53 @@ int picture_info(const MappedFile& file, bool as_json) {
   return 0;
 }
 
+/// Training pictures in one list, each with whom to name.
+json::array print_likenesses(std::string_view title, const std::vector<datasets::Likeness>& found,
+                             bool as_json) {
+  json::array out;
+  if (!as_json) std::cout << title << "\n";
+  for (const auto& [likeness, row] : found) {
+    if (as_json) {
+      out.push_back({{"likeness", likeness},
+                     {"caption", row.caption},
+                     {"name", row.name},
+                     {"source", row.source},
+                     {"licence", row.licence},
+                     {"attribution", row.attribution}});
+      continue;
+    }
+    std::cout << "  " << std::lround(likeness * 100) << " %  " << row.caption << "\n         " << row.name
+              << " of " << row.source << ", " << row.licence << ", " << row.attribution << "\n";
+  }
+  if (!as_json && found.empty()) std::cout << "  none\n";
+  return out;
+}
+
+/// What a model learned from that is nearest to a prompt, or to a picture and to what it was drawn from.
+int sources(const Options& options) {
+  const auto record = datasets::TrainingRecord::read(engine::place_of(options.model));
+  std::string prompt = options.sources;
+  json::object out{{"trained_on", record.size()}};
+  if (std::filesystem::is_regular_file(options.sources)) {
+    const auto file = MappedFile::open(options.sources);
+    const Image image = decode_image(file->bytes(), options.sources);
+    out["looks"] = print_likenesses(
+        "Training pictures that look alike:", record.nearest(image, options.count), options.json);
+    std::string problem;
+    const auto recipe = recipe_of(image_texts(file->bytes(), options.sources), problem);
+    prompt = recipe ? Fields(recipe->fields, options.sources).string("prompt", "") : "";
+  }
+  if (!prompt.empty())
+    out["words"] = print_likenesses("Training pictures whose captions are like \"" + prompt + "\":",
+                                    record.nearest(prompt, options.count), options.json);
+  if (options.json) std::cout << to_pretty_text(out);
+  return 0;
+}
+
 int info(const Options& options) {
+  if (!options.sources.empty()) return sources(options);
+  if (options.file.empty())
+    throw Error(ErrorCode::InvalidArgument, "file", "is missing", "name a model or a picture, or --sources");
   if (!std::filesystem::is_directory(options.file)) {
     const auto file = MappedFile::open(options.file);
     if (is_picture(file->bytes())) return picture_info(*file, options.json);
@@ -74,7 +124,12 @@ int info(const Options& options) {
 
 std::function<int()> add_info(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("file", options->file, "model file or folder, adapter, embedding or picture")->required();
+  app.add_option("file", options->file, "model file or folder, adapter, embedding or picture");
+  app.add_option(
+      "--sources", options->sources,
+      "PROMPT or picture: list the training pictures of the model that are nearest, with licence and author");
+  app.add_option("--model", options->model, "whose training pictures (default: the embedded model's)");
+  app.add_option("--count", options->count, "how many to list")->check(CLI::Range(1, 1000));
   app.add_flag("--json", options->json, "print JSON");
   return [options] { return info(*options); };
 }

@@ -215,6 +215,18 @@ void warn_of_xl_settings(const GenerateRequest& request, Run& run) {
       run.warnings.push_back(std::string(field) + ": has no effect, for the model is not of the XL family");
 }
 
+/// Words that a small model was not trained with, and subjects of its that are near.
+void warn_of_unknown_words(const std::string& prompt, const text::Vocabulary& vocabulary, Run& run) {
+  std::string words;
+  for (const auto& [word, nearest] : vocabulary.unknown(prompt)) {
+    words += (words.empty() ? "" : "; ") + word;
+    for (const std::string& subject : nearest)
+      words += (&subject == &nearest.front() ? " (it knows " : ", ") + subject;
+    if (!nearest.empty()) words += ")";
+  }
+  if (!words.empty()) run.warnings.push_back("prompt: not in this model's subjects: " + words);
+}
+
 void check_choice(const char* field, const std::string& value,
                   std::initializer_list<std::string_view> known) {
   if (std::ranges::find(known, value) != known.end()) return;
@@ -397,6 +409,7 @@ Run resolve(const GenerateRequest& request, const LoadedModel& loaded) {
     place_edit(request, find_named(compats(), request.compat, "compat").blurs_mask_first, *run.edit,
                run.args);
   if (!model.is_xl()) warn_of_xl_settings(request, run);
+  if (model.vocabulary) warn_of_unknown_words(request.prompt, *model.vocabulary, run);
 
   pipelines::GenerateArgs& args = run.args;
   const Compat& compat = find_named(compats(), request.compat, "compat");

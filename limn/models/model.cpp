@@ -160,7 +160,10 @@ std::shared_ptr<const Model> load_model(Checkpoint checkpoint, const LoadOptions
                                            options.dtype, options.device, widening),
       .vae = load_vae(part_of(checkpoint, "vae"), options),
       .tokenizer_2 = {},
-      .text_encoder_2 = load_text_encoder(checkpoint, "text_encoder_2", options, widening)});
+      .text_encoder_2 = load_text_encoder(checkpoint, "text_encoder_2", options, widening),
+      .vocabulary = {}});
+  if (const auto words = checkpoint.path / "vocabulary.json"; std::filesystem::exists(words))
+    model->vocabulary = text::Vocabulary::read(words);
   if (model->text_encoder_2) model->tokenizer_2 = load_tokenizer(checkpoint.tokenizer_2, text::Padding::Zero);
   for (auto& [name, part] : checkpoint.parts)
     part.tensors.tensors.clear();  // the modules hold what is still used

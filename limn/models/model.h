@@ -12,6 +12,7 @@
 #include "limn/nn/load_parameters.h"
 #include "limn/text/clip_text_model.h"
 #include "limn/text/clip_tokenizer.h"
+#include "limn/text/vocabulary.h"
 
 namespace limn::models {
 
@@ -48,6 +49,7 @@ struct Model {
   // Stable Diffusion XL's second encoder, OpenCLIP ViT-bigG with its projection; else null.
   std::optional<text::CLIPTokenizer> tokenizer_2;
   std::shared_ptr<const text::CLIPTextModel> text_encoder_2;
+  std::optional<text::Vocabulary> vocabulary;  // of a small model, whose folder says what it knows
 
   int64_t native_size() const;  // pixels of the side it was trained at
   int64_t factor() const { return vae->factor(); }

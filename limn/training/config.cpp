@@ -183,6 +183,8 @@ void check(const TrainConfig& c, const std::vector<std::string>& given) {
            "set data.cache_text = false");
   if (c.prediction == "flow" && c.zero_terminal_snr)
     refuse(at("objective.zero_terminal_snr"), "flow matching ends in noise alone anyway", "remove it");
+  if (c.prediction == "flow" && c.distillation_steps > 0)
+    refuse(at("distillation.steps"), "needs a noise schedule, which flow matching has none of", "remove it");
   if (c.gradient_checkpointing && c.task == "autoencoder")
     refuse(at("run.gradient_checkpointing"), "only the U-Net recomputes",
            "use autoencoder.crop to save memory");
@@ -224,9 +226,10 @@ void check_resumable(const TrainConfig& config, const json::object& checkpoint) 
   for (const TrainField& field : train_fields()) {
     const json::value now = field.get(config);
     const json::value* then = checkpoint.if_contains(field.name);
-    if (field.may_change || (then && to_text(*then) == to_text(now))) continue;
-    differing += "\n  " + std::string(field.name) + ": " + (then ? to_text(*then) : "not set") + " then, " +
-                 to_text(now) + " now";
+    const std::string known =
+        to_text(then ? *then : field.get(TrainConfig{}));  // a newer setting has its default
+    if (field.may_change || known == to_text(now)) continue;
+    differing += "\n  " + std::string(field.name) + ": " + known + " then, " + to_text(now) + " now";
   }
   if (!differing.empty())
     refuse(config.file.string(), "differs from what the checkpoint was made with:" + differing,

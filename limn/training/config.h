@@ -22,7 +22,7 @@ struct TrainConfig {
   std::string precision = "auto", device = "cpu";
   bool channels_last = true, gradient_checkpointing = false;
   // [model]
-  std::string base, autoencoder, unet, text_encoder;
+  std::string base, autoencoder, unet, text_encoder, vocabulary;
   bool train_text_encoder = false;
   int64_t max_tokens = 77;
   std::string save_dtype = "float16";
@@ -55,6 +55,9 @@ struct TrainConfig {
   double alpha = 0;
   std::vector<std::string> lora_targets = {"to_q", "to_k", "to_v", "to_out.0"};
   std::string lora_layout = "diffusers";
+  // [distillation]
+  int64_t distillation_steps = 0;
+  double distillation_guidance = 7.5;
   // [dreambooth]
   std::string class_data;
   double prior_weight = 1;

@@ -7,7 +7,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/floor_divide.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 
 #include "limn/adapters/lora.h"
 #include "limn/base/error.h"
@@ -22,6 +24,8 @@ namespace {
 
 constexpr uint64_t kClassSamples = uint64_t{1} << 40;  // numbers of class samples, apart from the others
 constexpr int64_t kBands = 10;
+constexpr double kSigmaData = 0.5, kTimestepScaling = 10;  // of LCMScheduler
+constexpr double kHuber = 0.001;
 constexpr std::string_view kTextTargets[] = {"q_proj", "k_proj", "v_proj", "out_proj"};
 constexpr char kTokenTable[] = "text_model.embeddings.token_embedding.weight";
 
@@ -48,6 +52,16 @@ bool ends_with_any(const std::string& name, auto&& endings) {
       endings, [&](const auto& ending) { return name.ends_with(std::string(".").append(ending)); });
 }
 
+/// The consistency function of Song et al. 2023, §3, with the boundary of Luo et al. 2023, appendix D: at level 0 the sample
+/// itself.
+at::Tensor consistent(const Objective& objective, const at::Tensor& output, const at::Tensor& sample,
+                      const at::Tensor& levels) {
+  const at::Tensor scaled = (levels * kTimestepScaling).view({-1, 1, 1, 1}),
+                   variance = scaled.square() + kSigmaData * kSigmaData;
+  return kSigmaData * kSigmaData / variance * sample +
+         scaled / variance.sqrt() * objective.meaning_of(output, sample, levels).latents;
+}
+
 std::string three_digits(int64_t number) {
   const std::string text = std::to_string(number);
   return std::string(text.size() < 3 ? 3 - text.size() : 0, '0') + text;
@@ -55,9 +69,11 @@ std::string three_digits(int64_t number) {
 
 }  // namespace
 
-DenoisingTask::DenoisingTask(const TrainConfig& config, Networks networks, const fs::path& output)
+DenoisingTask::DenoisingTask(const TrainConfig& config, Networks networks, const fs::path& output,
+                             std::shared_ptr<const models::UNet2DConditionModel> teacher)
     : config_(config),
       networks_(std::move(networks)),
+      teacher_(std::move(teacher)),
       output_(output),
       device_(device_of(config)),
       bfloat16_(wants_bfloat16(config)) {
@@ -73,6 +89,10 @@ DenoisingTask::DenoisingTask(const TrainConfig& config, Networks networks, const
                                              {"_diffusers_version", "0.42.1"},
                                              {"num_train_timesteps", 1000},
                                              {"shift", 1.0}};
+  if (teacher_) {
+    networks_.checkpoint.scheduler_config["_class_name"] = "LCMScheduler";
+    networks_.checkpoint.scheduler_config["original_inference_steps"] = config_.distillation_steps;
+  }
   networks_.unet->set_gradient_checkpointing(config_.gradient_checkpointing);
   choose_parameters();
   if (config_.task != "textual_inversion") captions_.emplace(*networks_.tokenizer);
@@ -196,6 +216,9 @@ at::Tensor DenoisingTask::loss(const Batch& batch, int64_t) {
     noise = at::cat({noise, objective_->draw_noise(seed, others.first, count, shape)});
     levels = at::cat({levels, objective_->draw_levels(seed, others.first, count, batch.global_batch)});
   }
+  if (teacher_)
+    return distillation_loss(latents, noise.to(device_), levels.to(device_), ids.to(device_),
+                             at::tensor(captions_->encode(""), ids.options()).to(device_));
   return loss_of(latents, noise.to(device_), levels.to(device_), ids.to(device_), count);
 }
 
@@ -220,9 +243,42 @@ at::Tensor DenoisingTask::predict(const NoisedBatch& batch, const at::Tensor& in
     const at::AutoGradMode text_gradients(at::GradMode::is_enabled() && train_text_);
     states = encode_text(input_ids);
   }
-  const at::Tensor sample =
-      config_.channels_last ? batch.sample.contiguous(at::MemoryFormat::ChannelsLast) : batch.sample;
-  return networks_.unet->forward(sample, batch.timesteps, {.encoder_hidden_states = states}).to(at::kFloat);
+  return answer(*networks_.unet, batch.sample, batch.timesteps, states);
+}
+
+at::Tensor DenoisingTask::answer(const models::UNet2DConditionModel& unet, const at::Tensor& sample,
+                                 const at::Tensor& timesteps, const at::Tensor& states) const {
+  return unet
+      .forward(config_.channels_last ? sample.contiguous(at::MemoryFormat::ChannelsLast) : sample, timesteps,
+               {.encoder_hidden_states = states})
+      .to(at::kFloat);
+}
+
+at::Tensor DenoisingTask::distillation_loss(const at::Tensor& latents, const at::Tensor& noise,
+                                            const at::Tensor& levels, const at::Tensor& input_ids,
+                                            const at::Tensor& empty_ids) {
+  const int64_t stride = objective_->num_train_timesteps() / config_.distillation_steps;
+  const at::Tensor jump = at::floor_divide(levels, stride).clamp_max(config_.distillation_steps - 1);
+  const at::Tensor start = (jump + 1) * stride - 1, end = (start - stride).clamp_min(0);
+  const at::Tensor sample = objective_->mixed_at({latents, noise}, start);
+  const Autocast autocast(bfloat16_, device_.type());
+  at::Tensor states;
+  {
+    const at::AutoGradMode text_gradients(at::GradMode::is_enabled() && train_text_);
+    states = encode_text(input_ids);
+  }
+  const at::Tensor said =
+      consistent(*objective_, answer(*networks_.unet, sample, start, states), sample, start);
+  at::Tensor target;
+  {
+    const at::NoGradGuard no_grad;
+    const at::Tensor asked = answer(*teacher_, sample, start, states.detach());
+    const at::Tensor unasked = answer(*teacher_, sample, start, encode_text(empty_ids.expand_as(input_ids)));
+    const at::Tensor guided = unasked + config_.distillation_guidance * (asked - unasked);
+    const at::Tensor next = objective_->mixed_at(objective_->meaning_of(guided, sample, start), end);
+    target = consistent(*objective_, answer(*networks_.unet, next, end, states.detach()), next, end);
+  }
+  return ((said - target).square() + kHuber * kHuber).sqrt().sub(kHuber).mean();
 }
 
 at::Tensor DenoisingTask::loss_of(const at::Tensor& latents, const at::Tensor& noise,
@@ -303,22 +359,27 @@ fs::path DenoisingTask::write(const fs::path& folder) {
     return file;
   }
   networks_.write(folder / "model", config_.save_dtype);
-  if (config_.task == "diffusion") {
+  if (config_.task == "diffusion" || teacher_) {
     const std::string text = to_text(json::object{{"steps", config_.preview_steps},
                                                   {"guidance_scale", config_.preview_guidance}}) +
                              "\n";
     write_file_atomically(folder / "model" / "limn.json", std::as_bytes(std::span(text)));
+    if (!config_.vocabulary.empty())
+      write_file_atomically(folder / "model" / "vocabulary.json",
+                            MappedFile::open(config_.resolve(config_.vocabulary))->bytes());
   }
   return folder / "model";
 }
 
 std::unique_ptr<Task> make_denoising_task(const TrainConfig& config, const fs::path& output) {
   const at::Device device = device_of(config);
+  std::shared_ptr<const models::UNet2DConditionModel> teacher;
+  if (config.distillation_steps > 0) teacher = load_networks(config.resolve(config.base), device).unet;
   return std::make_unique<DenoisingTask>(config,
                                          config.task == "diffusion"
                                              ? new_networks(config, output, device)
                                              : load_networks(config.resolve(config.base), device),
-                                         output);
+                                         output, std::move(teacher));
 }
 
 }  // namespace limn::training

@@ -121,6 +121,26 @@ at::Tensor Objective::weights_of(const at::Tensor& snr) const {
   return at::ones_like(snr);
 }
 
+Objective::Rates Objective::rates_at(const at::Tensor& levels) const {
+  const at::Tensor alpha = alphas_cumprod_.to(levels.device()).index_select(0, levels.to(at::kLong));
+  return {alpha, per_sample(alpha.sqrt()), per_sample((1 - alpha).sqrt())};
+}
+
+at::Tensor Objective::mixed_at(const Meaning& meaning, const at::Tensor& levels) const {
+  const Rates rates = rates_at(levels);
+  return rates.signal * meaning.latents + rates.noise * meaning.noise;
+}
+
+Meaning Objective::meaning_of(const at::Tensor& output, const at::Tensor& sample,
+                              const at::Tensor& levels) const {
+  LIMN_CHECK(!flow_, "flow matching has no noise schedule");
+  const Rates rates = rates_at(levels);
+  if (config_.prediction == "v_prediction")
+    return {rates.signal * sample - rates.noise * output, rates.signal * output + rates.noise * sample};
+  if (config_.prediction == "epsilon") return {(sample - rates.noise * output) / rates.signal, output};
+  return {output, (sample - rates.signal * output) / rates.noise};
+}
+
 NoisedBatch Objective::noised(const at::Tensor& latents, const at::Tensor& noise,
                               const at::Tensor& levels) const {
   NoisedBatch out;
@@ -132,8 +152,7 @@ NoisedBatch Objective::noised(const at::Tensor& latents, const at::Tensor& noise
     out.weights = at::ones_like(levels);
     return out;
   }
-  const at::Tensor alpha = alphas_cumprod_.to(levels.device()).index_select(0, levels.to(at::kLong));
-  const at::Tensor signal = per_sample(alpha.sqrt()), sigma = per_sample((1 - alpha).sqrt());
+  const auto [alpha, signal, sigma] = rates_at(levels);
   out.sample = signal * latents + sigma * noise;
   out.target = config_.prediction == "epsilon"  ? noise
                : config_.prediction == "sample" ? latents

@@ -41,6 +41,11 @@ struct NoisedBatch {
   at::Tensor weights;    // float32 [batch], of each sample's loss
 };
 
+/// The picture and the noise that a sample is said to be made of.
+struct Meaning {
+  at::Tensor latents, noise;  // [batch, channels, h, w]
+};
+
 /// The training side of a noise schedule. Immutable.
 class Objective {
  public:
@@ -59,10 +64,20 @@ class Objective {
   /// @param levels          of draw_levels
   NoisedBatch noised(const at::Tensor& latents, const at::Tensor& noise, const at::Tensor& levels) const;
 
+  /// The sample that these make at a level.
+  at::Tensor mixed_at(const Meaning& meaning, const at::Tensor& levels) const;
+  /// What a network's answer to a sample says, by the prediction. Not for flow matching.
+  Meaning meaning_of(const at::Tensor& output, const at::Tensor& sample, const at::Tensor& levels) const;
+
   int64_t num_train_timesteps() const { return alphas_cumprod_.size(0); }
   bool is_flow() const { return flow_; }
 
  private:
+  struct Rates {
+    at::Tensor alpha;          // [batch]
+    at::Tensor signal, noise;  // √alpha and √(1 − alpha), [batch, 1, 1, 1]
+  };
+  Rates rates_at(const at::Tensor& levels) const;
   at::Tensor weights_of(const at::Tensor& snr) const;
 
   ObjectiveConfig config_;

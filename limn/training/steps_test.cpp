@@ -121,6 +121,8 @@ TrainConfig config_of(const Case& c) {
   config.p2_k = fields.number("p2_k", 1);
   config.p2_gamma = fields.number("p2_gamma", 1);
   config.prior_weight = fields.number("prior_weight", 1);
+  config.distillation_steps = fields.integer("distillation_steps", 0);
+  config.distillation_guidance = fields.number("distillation_guidance", 1);
   config.train_text_encoder = fields.boolean("train_text_encoder", true);
   config.precision = "float32";
   config.channels_last = false;  // sums in the reference's order
@@ -153,7 +155,8 @@ void expect_step(const Case& c, bool recompute) {
   if (config.task == "dreambooth")
     config.task = "finetune";  // the loss alone: its data comes from the golden
   if (config.task == "finetune") networks.checkpoint.scheduler_config["prediction_type"] = config.prediction;
-  DenoisingTask task(config, std::move(networks), {});
+  const bool distills = config.distillation_steps > 0;
+  DenoisingTask task(config, std::move(networks), {}, distills ? micro_networks(c).unet : nullptr);
 
   const at::NoGradGuard setting_up;
   for (const Task::Group& group : task.groups())
@@ -170,8 +173,10 @@ void expect_step(const Case& c, bool recompute) {
       (c.tensors.contains("sigmas") ? c.tensors.at("sigmas") : c.tensors.at("timesteps")).to(at::kFloat);
 
   const at::AutoGradMode gradients(true);
-  const at::Tensor loss =
-      task.loss_of(c.tensors.at("latents"), noise, levels, c.tensors.at("input_ids"), instances);
+  const at::Tensor &latents = c.tensors.at("latents"), &ids = c.tensors.at("input_ids");
+  const at::Tensor loss = distills
+                              ? task.distillation_loss(latents, noise, levels, ids, c.tensors.at("empty_ids"))
+                              : task.loss_of(latents, noise, levels, ids, instances);
   loss.backward();
   EXPECT_LT(relative(loss.detach(), c.tensors.at("loss")), 1e-5) << c.name;
   expect_gradients(c, task.groups());

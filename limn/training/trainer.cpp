@@ -16,6 +16,7 @@
 #include "limn/base/error.h"
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
+#include "limn/datasets/training_record.h"
 #include "limn/training/checkpoint.h"
 #include "limn/training/distributed.h"
 #include "limn/training/model_card.h"
@@ -304,6 +305,7 @@ fs::path Run::finish() {
                     .seconds = seconds_before_ + seconds_since(started_),
                     .processes = processes_->world_size(),
                     .memorisation = memorisation});
+  if (fs::exists(written / "model_index.json")) datasets::write_training_record(written, train_.folder());
   log_->write_report();
   return written;
 }

@@ -61,7 +61,11 @@ with tempfile.TemporaryDirectory() as name:
     assert any("validation/psnr" in row for row in log(folder / "vae"))
     print("autoencoder: loss", found[0], "→", found[-1])
 
-    train(folder, "base", tiny.diffusion(data, models, folder / "vae" / "vae", samples=800))
+    words = {"words": ["a", "red", "green", "blue", "yellow", "disc", "square"], "subjects": ["disc", "square"], "related": {"ball": ["disc"]}}
+    (folder / "vocabulary.json").write_text(json.dumps(words))
+    sections = tiny.diffusion(data, models, folder / "vae" / "vae", samples=800)
+    sections["model"]["vocabulary"] = folder / "vocabulary.json"
+    train(folder, "base", sections)
     found = losses(folder / "base")
     assert sum(found[-4:]) < 0.95 * sum(found[:4]), f"the denoiser's loss does not fall: {found}"
     base = folder / "base" / "model"
@@ -70,6 +74,15 @@ with tempfile.TemporaryDirectory() as name:
     assert any(key.startswith("validation/t") for row in log(folder / "base") for key in row)
     assert list((folder / "base" / "samples").glob("*.png")) and list((folder / "base").glob("events.out.tfevents.*"))
     plain = draws(folder, base, "plain.png")
+    said = tiny.run(limn, "generate", "a red ball, a disk", "--model", base, "--steps", 1, "--output", folder / "ball.png").stderr
+    assert "not in this model's subjects: ball (it knows disc); disk (it knows disc)" in said, said
+    sources = json.loads(tiny.run(limn, "info", "--sources", "a red disc", "--model", base, "--count", 3, "--json").stdout)
+    assert sources["trained_on"] == 42 and sources["words"][0]["caption"] == "a red disc", sources
+    assert sources["words"][0]["licence"] == "CC0-1.0" and sources["words"][0]["attribution"] == "tests"
+    looks = tiny.run(limn, "info", "--sources", folder / "pictures" / "001.png", "--model", base).stdout
+    assert "look alike:\n  100 %" in looks and "captions" not in looks, looks
+    drawn = tiny.run(limn, "info", "--sources", folder / "plain.png", "--model", base).stdout
+    assert 'captions are like "a red disc"' in drawn, drawn
     print("diffusion: loss", found[0], "→", found[-1])
 
     flow = tiny.diffusion(data, models, folder / "vae" / "vae", samples=200)
@@ -90,6 +103,13 @@ with tempfile.TemporaryDirectory() as name:
         if written == "model":
             assert draws(folder, folder / task / "model", task + ".png") != plain, f"{task} changed nothing"
         print(task, "wrote", written)
+    for task, written in (("finetune", "model"), ("lora", "lora.safetensors")):
+        train(folder, task + "-fast", tiny.adapting(task, data, base, distillation={"steps": 20, "guidance_scale": 3.0}))
+        assert (folder / (task + "-fast") / written).exists()
+    fast = folder / "finetune-fast" / "model"
+    assert json.loads((fast / "scheduler" / "scheduler_config.json").read_text())["_class_name"] == "LCMScheduler"
+    draws(folder, fast, "fast.png")
+    print("distilled")
     for layout in ("diffusers", "kohya"):
         sections = tiny.adapting("lora", data, base, lora={"rank": 2, "layout": layout})
         train(folder, layout, sections)
@@ -126,6 +146,7 @@ with tempfile.TemporaryDirectory() as name:
     fails(folder, {**good, "optimizer": {"lerning_rate": 1.0}}, "did you mean optimizer.learning_rate?")
     fails(folder, {**good, "objective": {"prediction": "epsilon"}}, "but the model predicts v_prediction")
     fails(folder, {**good, "lora": {"targets": ["nothing"]}}, "match no layer")
+    fails(folder, {**good, "objective": {"prediction": "flow"}, "distillation": {"steps": 20}}, "flow matching has none")
     fails(folder, {**good, "data": {"path": folder / "nowhere"}}, "nowhere", expect=3)
     fails(folder, {**good, "model": {"base": folder / "nowhere"}}, "nowhere", expect=3)
     fails(folder, good, "holds a run that was begun", "--resume", name="lora")

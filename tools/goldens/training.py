@@ -169,6 +169,52 @@ def textual_inversion():
     keep(name, grad__word=table.grad[510:512])
 
 
+def distillation():
+    """Latent consistency distillation as diffusers' train_lcm_distill_sd_wds.py computes it, with one guidance scale and the student
+    itself as the target network."""
+    name, steps, w = "distillation", 50, 4.0
+    settings = dict(prediction="v_prediction", train_text_encoder=False, rescale_betas_zero_snr=True, distillation_steps=steps, distillation_guidance=w)
+    student, teacher, text = unet().train(), unet(), text_encoder()
+    latents, noise, t, ids, _ = inputs(70)
+    t = torch.tensor([3, 333, 640, 999])
+    keep(name, latents=latents, noise=noise, input_ids=ids, timesteps=t)
+    s = scheduler("v_prediction", True)
+    alphas = s.alphas_cumprod
+    ddim = torch.arange(1, steps + 1) * (1000 // steps) - 1
+    index = (t // (1000 // steps)).clamp(max=steps - 1)
+    start = ddim[index]
+    end = torch.where(start - 1000 // steps < 0, torch.zeros_like(start), start - 1000 // steps)
+    rate = lambda at: (alphas[at].sqrt().view(-1, 1, 1, 1), (1 - alphas[at]).sqrt().view(-1, 1, 1, 1))
+    def boundary(at):
+        scaled = (10.0 * at.double()).view(-1, 1, 1, 1)
+        return (0.25 / (scaled ** 2 + 0.25)).float(), (scaled / (scaled ** 2 + 0.25) ** 0.5).float()
+    def x0(v, z, at):
+        a, b = rate(at)
+        return a * z - b * v
+    def eps(v, z, at):
+        a, b = rate(at)
+        return a * v + b * z
+    empty_ids = torch.tensor([0] + [1] * 15)
+    keep(name, empty_ids=empty_ids)
+    states, empty = text(ids)[0], text(empty_ids.expand_as(ids))[0]
+    z = s.add_noise(latents, noise, start)
+    skip, out = boundary(start)
+    said = skip * z + out * x0(student(z, start, states).sample, z, start)
+    with torch.no_grad():
+        c, u = teacher(z, start, states).sample, teacher(z, start, empty).sample
+        picture = x0(u, z, start) + w * (x0(c, z, start) - x0(u, z, start))
+        dirt = eps(u, z, start) + w * (eps(c, z, start) - eps(u, z, start))
+        a, b = rate(end)
+        before = a * picture + b * dirt
+        skip, out = boundary(end)
+        target = skip * before + out * x0(student(before, end, states).sample, before, end)
+    loss = torch.mean(torch.sqrt((said - target) ** 2 + 0.001 ** 2) - 0.001)
+    loss.backward()
+    keep(name, loss=loss)
+    keep_gradients(name, "unet", student)
+    cases.append(dict(name=name, task="finetune", settings=settings))
+
+
 class Discriminator(torch.nn.Module):
     def __init__(self, channels=8):
         super().__init__()
@@ -295,6 +341,7 @@ def main():
     full("dreambooth", task="dreambooth", settings=dict(prior_weight=0.7), prior=0.7)
     lora()
     textual_inversion()
+    distillation()
     autoencoder("autoencoder", 16, False)
     autoencoder("autoencoder_adversarial", 32, True)
     save_file(tensors, OUT / "steps.safetensors")

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the emoji data set: packages → pictures → composed examples in WebDataset tar shards.
 
-    build.py OUT --preset mini|base|full [--cache DIR]
+    build.py OUT --preset mini|base|blob|full [--cache DIR]
     build.py --lock        writes packages.json anew: the integrity of every package
 """
 import argparse
 import base64
 import collections
+import concurrent.futures
 import functools
 import hashlib
 import io
 import json
+import multiprocessing
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -19,6 +22,8 @@ import tempfile
 
 import numpy as np
 from PIL import Image
+
+from words import GRAMMAR
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = json.loads((HERE / "sources.json").read_text())
@@ -64,15 +69,15 @@ def write_lock():
 def pictures_of(preset, cache):
     import pictures
     names, by_slug = pictures.emoji_names(*(unpacked(p, cache) for p in SOURCES["names"]))
-    groups = SOURCES["groups"][preset["groups"]]
+    groups, left_out = SOURCES["groups"][preset["groups"]], SOURCES["left_out"]
     code = b"".join((HERE / name).read_bytes() for name in ("pictures.py", "compose.py", "words.py", "grammar.json"))
     arrays, rows = [], []
     for name in preset["sets"]:
         source = SOURCES["sets"][name]
-        key = hashlib.sha256(code + json.dumps([source, groups]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(code + json.dumps([source, groups, left_out]).encode()).hexdigest()[:16]
         array_file, row_file = cache / f"{name}-{key}.npy", cache / f"{name}-{key}.json"
         if not row_file.exists():
-            array, found, broken = pictures.load_set(name, source, unpacked(source["package"], cache), names, by_slug, groups)
+            array, found, broken = pictures.load_set(name, source, unpacked(source["package"], cache), names, by_slug, groups, left_out)
             for problem in broken:
                 print(f"limn: {name}: left out {problem}", file=sys.stderr)
             np.save(array_file, array)
@@ -80,9 +85,10 @@ def pictures_of(preset, cache):
         arrays.append(np.load(array_file, mmap_mode="r"))
         rows.append(json.loads(row_file.read_text()))
         print(f"limn: {name}: {len(rows[-1])} pictures", flush=True)
-    if "subjects" in preset:
-        wanted = set(preset["subjects"])
-        kept = [[i for i, row in enumerate(found) if row["noun"] in wanted] for found in rows]
+    if "subjects" in preset or not preset.get("tones", True):
+        wanted = preset.get("subjects")
+        kept = [[i for i, row in enumerate(found) if (not wanted or row["noun"] in wanted) and (preset.get("tones", True) or not row["toned"])]
+                for found in rows]
         arrays = [array[keep] for array, keep in zip(arrays, kept)]
         rows = [[found[i] for i in keep] for found, keep in zip(rows, kept)]
     flat = [row for found in rows for row in found]
@@ -93,8 +99,8 @@ def pictures_of(preset, cache):
 
 def weights_of(rows, preset):
     """How often a row is drawn: its set's weight shared by the set's pictures, times those of its group and skin tone."""
-    count = collections.Counter(row["style"] for row in rows)
-    weights = np.array([preset["sets"][row["style"]] / count[row["style"]] * SOURCES["group_weights"].get(row["group"], 1)
+    count = collections.Counter(row["set"] for row in rows)
+    weights = np.array([preset["sets"][row["set"]] / count[row["set"]] * SOURCES["group_weights"].get(row["group"], 1)
                         * (SOURCES["skin_tone_weight"] if row["toned"] else 1) for row in rows])
     return weights / weights.sum()
 
@@ -118,7 +124,7 @@ def shard(number, count, pictures, rows, weights, preset, out):
     by_style = collections.defaultdict(list)
     for row in rows:
         by_style[row["style"]].append(row)
-    path = out / f"{number:05}.tar"
+    path, words = out / f"{number:05}.tar", set()
     with tarfile.open(path.with_suffix(".partial"), "w", format=tarfile.USTAR_FORMAT) as tar:
         for i in range(number * PER_SHARD, min((number + 1) * PER_SHARD, count)):
             rng = np.random.default_rng([20260101, i])
@@ -130,7 +136,21 @@ def shard(number, count, pictures, rows, weights, preset, out):
             key = f"{i:07}"
             member(tar, key + ".json", json_row(key, caption, used))
             member(tar, key + ".png", png.getvalue())
+            words.update(re.findall(r"[^\W_][\w'-]*", caption.lower()))
     path.with_suffix(".partial").rename(path)
+    return words
+
+
+def vocabulary(words, rows):
+    """What a model of this data set knows, for vocabulary.json in its folder. Only what CLDR says a subject has to do with is related."""
+    related, names = collections.defaultdict(set), {row["noun"] for row in rows}
+    for row in rows:
+        for tag in row["tags"]:
+            if tag not in words and tag.isalpha():
+                related[tag].add(row["noun"])
+    subjects = sorted(names | {alias for noun in names for alias in GRAMMAR["aliases"].get(noun, ())})
+    return {"words": sorted(words), "subjects": subjects,
+            "related": {tag: sorted(nouns, key=lambda noun: (len(noun), noun))[:3] for tag, nouns in sorted(related.items())}}
 
 
 def main():
@@ -151,9 +171,13 @@ def main():
     weights, out = weights_of(rows, preset), a.out / "shards"
     out.mkdir(parents=True, exist_ok=True)
     shards = -(-preset["examples"] // PER_SHARD)
-    for number in range(shards):
-        shard(number, preset["examples"], pictures, rows, weights, preset, out)
-        print(f"limn: shard {number + 1} of {shards}", flush=True)
+    with concurrent.futures.ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as pool:
+        made = [pool.submit(shard, number, preset["examples"], pictures, rows, weights, preset, out) for number in range(shards)]
+        words = set()
+        for done, future in enumerate(made):
+            words |= future.result()
+            print(f"limn: shard {done + 1} of {shards}", flush=True)
+    (a.out / "vocabulary.json").write_text(json.dumps(vocabulary(words, rows), ensure_ascii=False, separators=(",", ":")) + "\n")
     print(f"limn: {preset['examples']} examples of {len(rows)} pictures, {len({row['noun'] for row in rows})} subjects")
 
 

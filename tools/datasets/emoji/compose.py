@@ -9,7 +9,8 @@ from words import GRAMMAR, article, choose, countable, plural, sentence
 
 SIDE = 128
 COLOURS = {name: np.array(rgb, np.float32) for name, rgb in GRAMMAR["colours"].items()}
-NAMES, HUES, SHARES = list(COLOURS), GRAMMAR["hues"], GRAMMAR["shares"]
+NAMES, SHARES = list(COLOURS), GRAMMAR["shares"]
+PIXEL, STEP = 4, 24  # of pixel art: side of a square, distance between levels of a channel
 
 
 def to_lab(rgb):
@@ -43,20 +44,22 @@ def main_colour(rgba):
 
 
 def recolour(rgba, target):
-    """The picture's one dominant hue turned to the target's; None when it has no dominant hue."""
-    hsv = np.array(Image.fromarray(rgba[..., :3]).convert("HSV"))
+    """The picture's one dominant hue painted in the target's colour; None when it has no dominant hue, or when the result is not
+    seen as that colour."""
+    hsv = np.array(Image.fromarray(rgba[..., :3]).convert("HSV")).astype(np.float32)
     mask = (hsv[..., 1] > 60) & (rgba[..., 3] > 60)
     if mask.sum() < 300:
         return None
-    histogram = np.bincount(hsv[..., 0][mask] // 8, minlength=32)
+    histogram = np.bincount(hsv[..., 0][mask].astype(int) // 8, minlength=32)
     peak = int(histogram.argmax())
     if histogram[[peak - 1, peak, (peak + 1) % 32]].sum() < 0.6 * histogram.sum():
         return None
-    turned = (hsv[..., 0].astype(int) + HUES[target] - peak * 8 - 4) % 256
-    hsv[..., 0] = np.where(mask, turned, hsv[..., 0]).astype(np.uint8)
+    hue, saturation, value = GRAMMAR["paints"][target]
+    turned = np.stack([(hsv[..., 0] + hue - peak * 8 - 4) % 256, hsv[..., 1] * saturation, hsv[..., 2] * value], -1).clip(0, 255)
+    hsv = np.where(mask[..., None], turned, hsv).astype(np.uint8)
     out = rgba.copy()
     out[..., :3] = np.array(Image.fromarray(hsv, "HSV").convert("RGB"))
-    return out
+    return out if main_colour(out) == target else None
 
 
 def tinted(rgba, colour):
@@ -66,11 +69,25 @@ def tinted(rgba, colour):
     return out
 
 
-def place(canvas, rgba, side, cx, cy, flip=False):
+def pixelated(rgba, side):
+    """Squares of PIXEL × PIXEL; [side, side, 4], `side` a multiple of it."""
+    cells = np.asarray(Image.fromarray(rgba).resize((side // PIXEL, side // PIXEL), Image.BOX)).astype(np.float32)
+    cells[..., :3] = (cells[..., :3] / STEP).round() * STEP
+    cells[..., 3] = (cells[..., 3] > 110) * 255
+    return cells.clip(0, 255).repeat(PIXEL, 0).repeat(PIXEL, 1)
+
+
+def place(canvas, rgba, side, cx, cy, flip=False, pixel=False):
     side = int(side)
-    scaled = np.asarray(Image.fromarray(rgba).resize((side, side), Image.LANCZOS)).astype(np.float32)
+    if pixel:
+        side = side // PIXEL * PIXEL
+        scaled = pixelated(rgba, side)
+    else:
+        scaled = np.asarray(Image.fromarray(rgba).resize((side, side), Image.LANCZOS)).astype(np.float32)
     scaled = scaled[:, ::-1] if flip else scaled
     n, y, x = len(canvas), int(cy - side / 2), int(cx - side / 2)
+    if pixel:
+        y, x = y // PIXEL * PIXEL, x // PIXEL * PIXEL
     y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + side, n), min(x + side, n)
     if y1 > y0 and x1 > x0:
         part = scaled[y0 - y:y1 - y, x0 - x:x1 - x]
@@ -99,59 +116,70 @@ def paint(background, rng):
     return canvas
 
 
+def dressed(row, pictures, rng, plain, colour=None):
+    """
+    A drawing as it will be shown, and what it is called.
+    @param colour  for a glyph, whose colour is ours to choose
+    @return        RGBA, noun, main colour or None
+    """
+    rgba, noun = pictures[row["index"]], row["noun"]
+    if not plain and rng.random() < SHARES["alias"]:
+        noun = choose(GRAMMAR["aliases"].get(noun, [noun]), rng)
+    if row["glyph"]:  # its colour is always said
+        colour = colour or choose(NAMES, rng)
+        return tinted(rgba, colour), colour + " " + without_colour(noun), colour
+    if not plain and rng.random() < SHARES["recoloured"]:
+        target = choose(NAMES, rng)
+        turned = recolour(rgba, target)
+        if turned is not None:
+            return turned, target + " " + without_colour(noun), target
+    if row["colour"] and row["colour"] not in noun and rng.random() < SHARES["colour"]:
+        noun = row["colour"] + " " + without_colour(noun)
+    return rgba, noun, row["colour"]
+
+
 def example(row, pictures, other, rng, plain=False):
     """
-    @param row       of the pictures' table: index, noun, tags, style, group, colour, kind
+    @param row       of the pictures' table: index, noun, tags, style, group, colour, glyph, pixel
     @param pictures  [N, 128, 128, 4] uint8
     @param other     gives another row of the same style
     @param plain     subjects alone: no pairs, no recolouring, no keywords
     @return          [128, 128, 3] uint8, caption, rows used
     """
-    rgba, noun, colour = pictures[row["index"]], row["noun"], row["colour"]
-    style = choose(GRAMMAR["styles"][row["style"]], rng) if rng.random() < SHARES["style"] else None
-    if row["kind"] == "glyph":  # its colour is ours to choose, and always said
-        colour = choose(NAMES, rng)
-        rgba, noun = tinted(rgba, colour), colour + " " + noun
-        style = style or choose(GRAMMAR["styles"][row["style"]], rng)
+    rgba, noun, colour = dressed(row, pictures, rng, plain)
+    style = choose(GRAMMAR["styles"][row["style"]], rng) if row["glyph"] or row["pixel"] or rng.random() < SHARES["style"] else None
     kind = 1.0 if plain else rng.random()
-    used, bare = [row], False
+    used, bare, pixel = [row], False, row["pixel"]
+    flip = rng.random() < SHARES["flipped"] and row["group"] not in GRAMMAR["no_flip"]
     if kind < SHARES["several"] and countable(noun):
         background = background_for({colour}, rng)
-        canvas, n = paint(background, rng), 2 if rng.random() < 0.7 else 3
+        canvas, n = paint(background, rng), 2 if rng.random() < 0.6 else 3
         for j in range(n):
-            place(canvas, rgba, (62 if n == 2 else 44) * rng.uniform(0.9, 1.05), SIDE * (j + 0.5) / n, 64 + rng.normal(0, 3))
+            place(canvas, rgba, (62 if n == 2 else 44) * rng.uniform(0.9, 1.05), SIDE * (j + 0.5) / n, 64 + rng.normal(0, 3), flip, pixel)
         noun, bare = GRAMMAR["numbers"][str(n)] + " " + plural(noun), True
     elif kind < SHARES["several"] + SHARES["pair"]:
         second = other(row["style"])
-        second_rgba, second_noun, second_colour = pictures[second["index"]], second["noun"], second["colour"]
-        if second["kind"] == "glyph":
-            second_rgba, second_noun, second_colour = tinted(second_rgba, colour), colour + " " + second_noun, colour
         used.append(second)
+        second_rgba, second_noun, second_colour = dressed(second, pictures, rng, plain, colour)
         background = background_for({colour, second_colour}, rng)
         canvas = paint(background, rng)
-        beside = rng.random() < 0.7
-        place(canvas, rgba, 62, *((33, 64) if beside else (64, 32)))
-        place(canvas, second_rgba, 62, *((95, 64) if beside else (64, 96)))
+        beside = rng.random() < SHARES["beside"]
+        place(canvas, rgba, 62, *((33, 64) if beside else (64, 32)), flip, pixel)
+        place(canvas, second_rgba, 62, *((95, 64) if beside else (64, 96)), False, second["pixel"])
         noun, bare = choose(GRAMMAR["pairs"]["beside" if beside else "above"], rng).format(
             a=article(noun), b=article(second_noun), bare_a=noun, bare_b=second_noun), True
     else:
-        target = choose(list(HUES), rng)
-        turned = None
-        if not plain and row["kind"] != "glyph" and rng.random() < SHARES["recoloured"]:
-            turned = recolour(rgba, target)
-        if turned is not None:
-            rgba, colour, noun = turned, target, target + " " + without_colour(noun)
-        elif row["kind"] != "glyph" and colour and colour not in noun and rng.random() < SHARES["colour"]:
-            noun = colour + " " + without_colour(noun)
         background = background_for({colour}, rng)
         canvas = paint(background, rng)
-        small = rng.random() < SHARES["small"]
-        side = rng.integers(46, 66) if small else rng.integers(104, 128)
-        cx, cy = 64 + (rng.uniform(-16, 16, 2) if small else np.zeros(2))
-        flip = rng.random() < SHARES["flipped"] and row["group"] not in GRAMMAR["no_flip"]
-        place(canvas, rgba, side, cx, cy, flip)
-        if small:
-            noun = "small " + noun
+        size = rng.random()
+        size = "small" if size < SHARES["small"] else "large" if size < SHARES["small"] + SHARES["large"] else None
+        side = {"small": rng.integers(46, 66), "large": rng.integers(120, 129), None: rng.integers(100, 124)}[size]
+        cx, cy = 64 + (rng.uniform(-16, 16, 2) if size == "small" else np.zeros(2))
+        place(canvas, rgba, side, cx, cy, flip, pixel)
+        if size:
+            noun = choose(GRAMMAR["sizes"][size], rng) + " " + noun
         if not plain and row["tags"] and rng.random() < SHARES["keyword"]:
             noun += ", " + choose(row["tags"], rng)
+        elif not plain and rng.random() < SHARES["filler"]:
+            noun, bare = choose(GRAMMAR["fillers"], rng) + " " + noun, True
     return canvas.clip(0, 255).round().astype(np.uint8), sentence(noun, style, background, rng, bare), used

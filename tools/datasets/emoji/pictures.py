@@ -11,7 +11,7 @@ import resvg_py
 from PIL import Image
 
 from compose import SIDE, main_colour
-from words import noun_of
+from words import GRAMMAR, noun_of
 
 BORDER, RASTER = 4, 192
 GROUPS = ["smileys", "people", "component", "animals nature", "food drink", "travel places", "activities", "objects", "symbols", "flags"]
@@ -89,8 +89,10 @@ def raster(drawing):
     return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=drawing, width=RASTER, skip_system_fonts=True))))
 
 
-def load_set(name, source, folder, names, by_slug, groups):
+def load_set(name, source, folder, names, by_slug, groups, left_out):
     """Pictures and rows of one set, those of the wanted groups; broken and equal pictures are left out."""
+    groups, known_nouns = source.get("groups", groups), {noun_of(entry["label"]) for entry in names.values()}
+    known_nouns |= {alias for aliases in GRAMMAR["aliases"].values() for alias in aliases}
     pictures, rows, seen, broken = [], [], set(), []
     for drawing_name, code, drawing in drawings(folder, source["kind"]):
         if source["kind"] in ("emoji", "webp"):
@@ -100,7 +102,7 @@ def load_set(name, source, folder, names, by_slug, groups):
             noun, tags, group, toned = noun_of(known["label"]), known["tags"], known["group"], known["toned"]
         else:
             noun, tags, group, toned = noun_of(drawing_name.replace("-", " ")), [], source["kind"], False
-        if noun is None:
+        if noun is None or re.search(left_out, noun) or (source.get("known") and noun not in known_nouns):
             continue
         try:
             rgba = fit(raster(drawing))
@@ -111,7 +113,8 @@ def load_set(name, source, folder, names, by_slug, groups):
         if rgba is None or digest in seen:
             continue
         seen.add(digest)
-        rows.append(dict(noun=noun, tags=tags, group=group, toned=toned, style=name, kind=source["kind"], name=drawing_name,
+        rows.append(dict(noun=noun, tags=tags, group=group, toned=toned, set=name, style=source.get("style", name),
+                         glyph=source["kind"] == "glyph" or name == "shape", pixel=name == "pixel", name=drawing_name,
                          source=source["package"], licence=source["licence"], attribution=source["attribution"],
                          colour=main_colour(rgba)))
         pictures.append(rgba)

@@ -24,7 +24,7 @@ def disc(colour, hole=False):
 
 
 PICTURES = np.stack([disc((226, 40, 48)), disc((50, 115, 222)), disc((0, 0, 0), True)])
-ROWS = [dict(index=i, noun=noun, tags=["round"], group="objects", style=style, kind=kind, name=noun, source="p@1", licence=licence,
+ROWS = [dict(index=i, noun=noun, tags=["round"], group="objects", set=style, style=style, glyph=kind == "glyph", pixel=False, name=noun, source="p@1", licence=licence,
              attribution="someone", toned=False, colour=compose.main_colour(PICTURES[i]))
         for i, (noun, style, kind, licence) in enumerate([("ball", "noto", "emoji", "MIT"), ("plate", "noto", "emoji", "CC-BY-4.0"),
                                                           ("ring", "silhouette", "glyph", "CC-BY-3.0")])]
