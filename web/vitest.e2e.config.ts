@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineConfig } from "vitest/config";
 
-// Files run one after the other: two cores are shared by the browser, the server and the model.
+// A story is told once, to what proves most: e2e/server to the real server (LIMN=path/to/limn), e2e/page to the stand-in.
 export default defineConfig({
   test: {
-    include: ["e2e/**/*.spec.ts"],
+    include: [`e2e/${process.env.LIMN ? "server" : "page"}/*.spec.ts`],
     environment: "node",
-    fileParallelism: false,
+    maxWorkers: 2, // browser, server and model take the cores too
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -29,5 +29,15 @@ for (const file of files.filter((one) => /\.(?:js|css|html|svg)$/.test(one.pathn
   for (const [address] of text(file).matchAll(/https?:\/\/[^\s"'`)\\]+/g))
     if (!harmless.test(address)) problems.push(`${file.pathname} names ${address}`);
 
+const licences = text(new URL("licences.txt", dist));
+for (const notice of [
+  "/inter ",
+  "/newsreader ",
+  "SIL OPEN FONT LICENSE Version 1.1",
+  "svelte ",
+  "[Svelte Contributors]",
+])
+  if (!licences.includes(notice)) problems.push(`licences.txt lacks "${notice}"`);
+
 for (const problem of problems) console.error(problem);
 process.exit(problems.length > 0 ? 1 : 0);

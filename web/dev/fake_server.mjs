@@ -27,6 +27,7 @@ const types = {
   ".css": "text/css",
   ".woff2": "font/woff2",
   ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
 };
 const size = 128;
 const now = () => new Date().toISOString();
@@ -44,6 +45,7 @@ const models = [
     can_run: true,
     default_width: size,
     default_height: size,
+    defaults: { steps: 25, guidance_scale: 4, width: size, height: size },
   },
   {
     name: "portraits.safetensors",
@@ -57,6 +59,7 @@ const models = [
     can_run: true,
     default_width: 1024,
     default_height: 1024,
+    defaults: { steps: 30, guidance_scale: 7, width: 1024, height: 1024 },
   },
   {
     name: "ink",
@@ -70,6 +73,7 @@ const models = [
     can_run: true,
     default_width: 0,
     default_height: 0,
+    defaults: null,
   },
 ];
 const schedulers = {
@@ -82,11 +86,12 @@ const schedulers = {
 const capabilities = {
   version: "0.0.0",
   fields: [
-    { name: "steps", kind: "integer", help: "denoising steps", least: 1, most: 1000 },
+    { name: "steps", kind: "integer", help: "denoising steps", default: null, least: 1, most: 1000 },
     {
       name: "guidance_scale",
       kind: "number",
       help: "how strictly to follow the prompt",
+      default: null,
       least: 0,
       most: 1000,
     },

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Types of the API from the document that the server tells of itself. LIMN=path/to/limn
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import openapi, { astToString } from "openapi-typescript";
+import { withLimn } from "./limn.mjs";
 
 /** The schemas that the native routes name, and those that they name in turn. */
 function native(document) {
@@ -21,22 +19,7 @@ function native(document) {
   return { ...document, paths: {}, components: { schemas: Object.fromEntries([...wanted].sort()) } };
 }
 
-const limn = process.env.LIMN ?? "../build/release/bin/limn";
-const folder = mkdtempSync(join(tmpdir(), "limn-types-"));
-const server = spawn(limn, ["serve", "--port", "0", "--data", folder]);
-try {
-  const address = await new Promise((resolve, reject) => {
-    let said = "";
-    const read = (data) => {
-      said += data;
-      const found = /https?:\/\/127\.0\.0\.1:\d+/.exec(said);
-      if (found) resolve(found[0]);
-    };
-    server.stdout.on("data", read);
-    server.stderr.on("data", read);
-    server.on("error", reject);
-    server.on("exit", () => reject(new Error(said)));
-  });
+await withLimn(async (address) => {
   const document = native(await fetch(`${address}/api/v1/openapi.json`).then((answer) => answer.json()));
   const head =
     "// SPDX-License-Identifier: Apache-2.0\n// Made by `npm run types` from /api/v1/openapi.json.\n";
@@ -44,8 +27,4 @@ try {
     new URL("../src/lib/api-types.ts", import.meta.url),
     head + astToString(await openapi(document)),
   );
-} finally {
-  server.removeAllListeners("exit");
-  server.kill();
-  rmSync(folder, { recursive: true, force: true });
-}
+});

@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContextOptions, type Page, type Request } from "playwright-core";
 import { afterAll, beforeAll, expect } from "vitest";
 
-export const limn = process.env.LIMN;
+const limn = process.env.LIMN;
 const fake = fileURLToPath(new URL("../dev/fake_server.mjs", import.meta.url));
 
 export const laptop = { width: 1280, height: 800 };
@@ -19,7 +19,6 @@ export interface ServerOptions {
   key?: boolean; // wants one
   pictures?: number; // the stand-in has from the start
   stepMs?: number; // the stand-in takes for a step
-  real?: boolean; // false: the stand-in always
 }
 
 export class Server {
@@ -32,12 +31,8 @@ export class Server {
 
   constructor(private options: ServerOptions = {}) {}
 
-  get isReal(): boolean {
-    return limn !== undefined && this.options.real !== false;
-  }
-
   async start(): Promise<void> {
-    const [program, args] = this.isReal ? this.realCommand() : this.fakeCommand();
+    const [program, args] = limn ? this.realCommand(limn) : this.fakeCommand();
     const process_ = spawn(program, args, { env: { ...process.env, OMP_NUM_THREADS: "1" } });
     this.process = process_;
     this.url = await new Promise<string>((resolve, reject) => {
@@ -70,15 +65,15 @@ export class Server {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private realCommand(): [string, string[]] {
+  private realCommand(limn: string): [string, string[]] {
     const args = ["serve", "--port", String(this.port), "--data", this.folder, "--threads", "1"];
-    if (!this.options.key) return [limn!, args];
+    if (!this.options.key) return [limn, args];
     const keys = join(this.folder, "keys");
-    const added = spawnSync(limn!, ["keys", "add", "tester", "--role", "manage", "--keys", keys], {
+    const added = spawnSync(limn, ["keys", "add", "tester", "--role", "manage", "--keys", keys], {
       encoding: "utf8",
     });
     this.key = added.stdout.trim().split(/\s+/).at(-1) ?? "";
-    return [limn!, [...args, "--keys", keys]];
+    return [limn, [...args, "--keys", keys]];
   }
 
   private fakeCommand(): [string, string[]] {
@@ -116,6 +111,7 @@ const flags = [
 
 export class Visit {
   problems: string[] = []; // what a page must never do
+  private loading = new Set<Request>();
   constructor(
     readonly page: Page,
     readonly server: Server,
@@ -131,12 +127,22 @@ export class Visit {
       const { protocol, host } = new URL(request.url());
       if (!["data:", "blob:"].includes(protocol) && host !== new URL(server.url).host)
         this.problems.push(`another host: ${request.url()}`);
+      if (!request.url().endsWith("/events")) this.loading.add(request);
     });
+    for (const ended of ["requestfinished", "requestfailed"] as const)
+      page.on(ended as "requestfinished", (request) => this.loading.delete(request));
   }
 
   async open(view = "make"): Promise<void> {
     await this.page.goto(`${this.server.url}#/${view}`);
     await this.page.getByRole("navigation").first().waitFor();
+  }
+
+  /** Waits until all is there that the view asked for. */
+  async settled(): Promise<void> {
+    for (let quiet = 0; quiet < 4; quiet = this.loading.size === 0 ? quiet + 1 : 0)
+      await this.page.waitForTimeout(50);
+    await this.page.evaluate(() => document.fonts.ready);
   }
 
   /** Puts settings in the form before the page opens: few steps, so that the real model is quick. */

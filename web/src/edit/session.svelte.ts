@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one document being edited, and all that is true of the editor at the moment.
-import { SvelteMap } from "svelte/reactivity";
-import { api } from "../lib/api";
 import { t } from "../lib/i18n.svelte";
-import { live, notices, notify, server, tell, type EditStart } from "../lib/store.svelte";
-import type { Settings } from "../lib/types";
+import { server } from "../lib/store.svelte";
 import { read, write } from "../make/draft.svelte";
-import { draftOf } from "../make/request";
-import { decode, maskFrom } from "./decode";
-import { Keeper, type KeptRun } from "./keep";
-import { Bitmap } from "./model/bitmap";
+import type { Draft } from "../make/request";
+import { Candidates } from "./candidates.svelte";
+import { Keeper } from "./keep";
+import type { Bitmap } from "./model/bitmap";
 import type { Brush } from "./model/brush";
 import {
   addLayer,
@@ -24,23 +21,10 @@ import {
 } from "./model/document";
 import { fill } from "./model/fill";
 import { DEFAULT_BUDGET, History } from "./model/history";
-import {
-  accepted,
-  canMakeAgain,
-  exportMask,
-  exportStart,
-  initialTask,
-  planOf,
-  resultBitmap,
-  type Obstacle,
-  type Plan,
-  type Task,
-} from "./model/plan";
+import { canMakeAgain, initialTask, planOf, type Obstacle, type Plan, type Task } from "./model/plan";
 import { isEmpty, nowhere, sameRect, type Rect } from "./model/rect";
-import { resample } from "./model/resample";
 import { combine, ofRect, shifted, type Combination } from "./model/selection";
-import { docOf, reframe } from "./model/transform";
-import { canvasOf } from "./raster";
+import { reframe } from "./model/transform";
 
 export const tools = [
   "brush",
@@ -55,19 +39,6 @@ export const tools = [
 ] as const;
 export type Tool = (typeof tools)[number];
 export type Target = "mask" | "paint";
-
-export interface Candidate {
-  readonly key: string;
-  readonly picture: string;
-  readonly run: KeptRun;
-}
-
-/** A candidate's pixels, as they would lie in the document. */
-export interface Laid {
-  readonly bitmap: Bitmap;
-  readonly image: HTMLCanvasElement;
-  readonly part: Rect; // of the document as it was when the work began
-}
 
 const usualBrushes: Record<Target, Brush> = {
   mask: {
@@ -106,19 +77,14 @@ export class Session {
   contiguous = $state(true);
   fillsMask = $state(true); // whether lasso and rectangle draw into a mask, or select
   task = $state<Task>({ ...initialTask, strengths: { ...initialTask.strengths } });
-  runs = $state.raw<readonly KeptRun[]>([]);
-  shown = $state<string | null>(null); // key of the candidate on the stage
-  laid = new SvelteMap<string, Laid>();
-  split = $state<number | null>(null); // where the picture as it was ends, a share of the stage; null: no comparison
   startView = $state<"off" | "stays" | "noise">("off");
-  startTouched = $state(0); // when a strength was last changed, in milliseconds
   said = $state(""); // for those who cannot see the stage
   busy = $state(false);
   working = $state(false); // a stroke or the like goes on
-  submitting = $state(false);
   keeping = $state<"kept" | "keeping" | "failed">("kept");
   restored = $state(false);
 
+  readonly candidates = new Candidates(this);
   private readonly history = new History(emptyDoc, budget());
   private readonly keeper = new Keeper();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -131,18 +97,7 @@ export class Session {
   readonly hasMask = $derived(
     this.doc.layers.some((layer) => isMask(layer) && layer.visible && !layer.bitmap.isBlank),
   );
-  readonly candidates = $derived<Candidate[]>(
-    this.runs.flatMap((run) =>
-      (live.jobs.get(run.job)?.pictures ?? [])
-        .map((picture, i) => ({ key: `${run.job} ${i}`, picture, run }))
-        .filter(({ key }) => !run.gone.includes(key)),
-    ),
-  );
-  readonly candidate = $derived(this.candidates.find(({ key }) => key === this.shown));
-  readonly modelSize = $derived.by(() => {
-    const model = server.model(this.task.model);
-    return { width: model?.default_width || 512, height: model?.default_height || 512 };
-  });
+  readonly modelDefaults = $derived(server.defaults(this.task.model));
   readonly canMakeAgain = $derived(canMakeAgain(this.task.kind, this.doc.source));
   readonly plan = $derived<Plan | Obstacle>(this.planned(this.task));
 
@@ -150,7 +105,7 @@ export class Session {
     $effect.root(() => {
       $effect(() => write(storedBrushes, this.brushes));
       $effect(() => {
-        void [this.doc, this.frame, this.runs, JSON.stringify(this.task)];
+        void [this.doc, this.frame, this.candidates.runs, JSON.stringify(this.task)];
         if (this.restored) this.keepSoon();
       });
     });
@@ -304,7 +259,34 @@ export class Session {
     return [value >> 16, (value >> 8) & 255, value & 255];
   }
 
-  // --- opening ------------------------------------------------------------------------------------------------------
+  // --- the task -------------------------------------------------------------------------------------------------------
+
+  /** The words and the model of the form, or those that made a picture, are a good start for what shall become of it. */
+  useWords(draft: Draft): void {
+    this.task.prompt = draft.prompt;
+    this.task.negative = draft.negative_prompt;
+    this.task.model = draft.model;
+    this.task.steps = draft.steps;
+    this.task.guidance = draft.guidance_scale;
+    this.task.scheduler = draft.scheduler;
+  }
+
+  /** What the server would be asked to do, or what stands against it. */
+  planned(task: Task): Plan | Obstacle {
+    const plan = planOf(this.doc, task, this.frame, this.modelDefaults);
+    if (typeof plan === "string") return plan;
+    const { width = 0, height = 0 } = plan.request;
+    const most = server.capabilities?.limits.pixels ?? Infinity;
+    return width * height > most ? "tooLarge" : plan;
+  }
+
+  // --- the frame --------------------------------------------------------------------------------------------------
+
+  crop(to: Rect): void {
+    if (this.do(t("edit.crop"), (doc) => reframe(doc, to))) this.say(t("edit.sized", { ...to }));
+  }
+
+  // --- keeping --------------------------------------------------------------------------------------------------------
 
   /** What was kept from the last time. */
   async restore(): Promise<void> {
@@ -316,262 +298,14 @@ export class Session {
         this.settle();
         this.frame = kept.frame;
         this.task = { ...this.task, ...kept.task };
-        this.runs = kept.runs;
-        await this.refreshJobs();
+        this.candidates.runs = kept.runs;
+        await this.candidates.refresh();
       }
     } catch {
       this.keeping = "failed"; // a browser that keeps nothing can still edit
     }
     this.restored = true;
   }
-
-  /** Jobs of before the reload that the page does not know yet; what the server has forgotten is dropped. */
-  private async refreshJobs(): Promise<void> {
-    const lost = new Set<string>();
-    await Promise.all(
-      this.runs.map(({ job }) =>
-        api.job(job).then(
-          (fresh) => live.take(fresh),
-          (reason) => reason?.status === 404 && lost.add(job),
-        ),
-      ),
-    );
-    this.runs = this.runs.filter((run) => !lost.has(run.job));
-  }
-
-  async open(start: EditStart): Promise<void> {
-    this.busy = true;
-    try {
-      if ("file" in start) await this.openBlob(start.file, start.file.name);
-      else if ("input" in start) {
-        const response = await api.fetch(`/inputs/${encodeURIComponent(start.input)}`);
-        await this.openBlob(await response.blob(), t("edit.layer.picture"));
-      } else {
-        const [picture, blob] = await Promise.all([
-          api.picture(start.picture),
-          api.pictureBlob(start.picture),
-        ]);
-        await this.openBlob(blob, t("edit.layer.picture"), picture.request);
-      }
-    } catch (reason) {
-      this.couldNotOpen(reason);
-    } finally {
-      this.busy = false;
-    }
-  }
-
-  /** A new document, in the place of the one there is; which undo brings back. */
-  private async openBlob(blob: Blob, name: string, source: Settings | null = null): Promise<void> {
-    const picture = await decode(blob);
-    const replaces = this.hasPicture;
-    const fresh = docOf(picture.pixels, picture.width, picture.height, {
-      picture: name,
-      mask: t("edit.layer.mask"),
-    });
-    this.do(t("edit.open"), () => ({ ...fresh, source }));
-    this.frame = this.doc.bounds;
-    this.shown = null;
-    if (source) this.useWords(source);
-    const say = t("edit.opened", { width: picture.width, height: picture.height });
-    if (replaces) notify(say, { label: t("common.undo"), run: () => this.undo() });
-    this.say(say);
-  }
-
-  /** The words and the model that made a picture are a good start for what shall become of it. */
-  useWords(source: Settings): void {
-    const draft = draftOf(source);
-    this.task.prompt = draft.prompt;
-    this.task.negative = draft.negative_prompt;
-    this.task.model = draft.model;
-    this.task.steps = draft.steps;
-    this.task.guidance = draft.guidance_scale;
-    this.task.scheduler = draft.scheduler;
-  }
-
-  /** A picture as a layer, in the middle, made smaller where it is larger than the document. */
-  async addPicture(blob: Blob, name: string): Promise<void> {
-    if (!this.hasPicture) return this.open({ file: new File([blob], name, { type: blob.type }) });
-    try {
-      const picture = await decode(blob);
-      const { bounds } = this.doc;
-      const scale = Math.min(1, bounds.width / picture.width, bounds.height / picture.height);
-      const width = Math.max(1, Math.round(picture.width * scale));
-      const height = Math.max(1, Math.round(picture.height * scale));
-      const pixels = resample(picture.pixels, 4, picture.width, picture.height, width, height);
-      const x = bounds.x + Math.round((bounds.width - width) / 2);
-      const y = bounds.y + Math.round((bounds.height - height) / 2);
-      this.do(t("edit.layer.add"), (doc) =>
-        addLayer(
-          doc,
-          newLayer("image", name, Bitmap.of(4, { x, y, width, height }, pixels)),
-          topPicture(doc),
-        ),
-      );
-      this.tool = "move";
-      notify(t("edit.addedAsLayer"), {
-        label: t("edit.openInstead"),
-        run: () => {
-          this.undo();
-          void this.open({ file: new File([blob], name, { type: blob.type }) });
-        },
-      });
-    } catch (reason) {
-      this.couldNotOpen(reason);
-    }
-  }
-
-  /** A picture as the mask: light is repainted. */
-  async addMask(blob: Blob): Promise<void> {
-    try {
-      const { bounds } = this.doc;
-      const pixels = maskFrom(await decode(blob), bounds.width, bounds.height);
-      this.do(t("edit.mask.upload"), (doc) => {
-        const mask = maskLayerOf(doc);
-        const base = mask ? doc : addLayer(doc, newLayer("mask", t("edit.layer.mask")));
-        const id = mask?.id ?? base.active;
-        return { ...changeLayer(base, id, { bitmap: Bitmap.of(1, bounds, pixels), x: 0, y: 0 }), active: id };
-      });
-      this.say(t("edit.mask.uploaded"));
-    } catch (reason) {
-      this.couldNotOpen(reason);
-    }
-  }
-
-  private couldNotOpen(reason: unknown): void {
-    if (reason instanceof DOMException)
-      notices.add({ kind: "error", text: t("edit.cannotOpen"), detail: t("edit.cannotOpen.advice") });
-    else tell(reason);
-  }
-
-  /** An empty sheet, to paint on or to fill by extending. */
-  blank(width: number, height: number): void {
-    const white = new Uint8ClampedArray(width * height * 4).fill(255);
-    const fresh = docOf(white, width, height, {
-      picture: t("edit.layer.picture"),
-      mask: t("edit.layer.mask"),
-    });
-    this.do(t("edit.new"), () => fresh);
-  }
-
-  // --- work of the server ---------------------------------------------------------------------------------------------
-
-  private planned(task: Task): Plan | Obstacle {
-    const plan = planOf(this.doc, task, this.frame, this.modelSize);
-    if (typeof plan === "string") return plan;
-    const { width = 0, height = 0 } = plan.request;
-    const most = server.capabilities?.limits.pixels ?? Infinity;
-    return width * height > most ? "tooLarge" : plan;
-  }
-
-  async submit(): Promise<void> {
-    const plan = this.planned($state.snapshot(this.task));
-    if (typeof plan === "string" || this.submitting) return;
-    this.submitting = true;
-    try {
-      const request: Settings = { ...plan.request };
-      if (!plan.again) request.init_image = (await api.addInput(await exportStart(this.doc, plan))).id;
-      if (plan.kind === "inpaint") request.mask = (await api.addInput(await exportMask(plan))).id;
-      const job = await api.submit(request);
-      live.take(job);
-      this.runs = [...this.runs, { job: job.id, plan, gone: [] }];
-      this.shown = null;
-      this.say(t("edit.submitted"));
-    } catch (reason) {
-      tell(reason);
-    } finally {
-      this.submitting = false;
-    }
-  }
-
-  cancel(run: KeptRun): void {
-    api.cancel(run.job).then((job) => live.take(job), tell);
-  }
-
-  /** Reads a candidate's picture and fits it to the document. */
-  async lay(candidate: Candidate): Promise<Laid> {
-    const known = this.laid.get(candidate.key);
-    if (known) return known;
-    const { plan } = candidate.run;
-    const { pixels, width, height } = await decode(await api.pictureBlob(candidate.picture));
-    const { bitmap, part } = resultBitmap(plan, pixels, width, height);
-    const image = canvasOf(bitmap.read(part), part.width, part.height);
-    const shrink = 1 / plan.scale;
-    const { bounds } = plan;
-    const seen = {
-      x: bounds.x + (part.x - bounds.x) * shrink,
-      y: bounds.y + (part.y - bounds.y) * shrink,
-      width: part.width * shrink,
-      height: part.height * shrink,
-    };
-    const laid = { bitmap, image, part: seen };
-    this.laid.set(candidate.key, laid);
-    return laid;
-  }
-
-  async accept(candidate: Candidate): Promise<void> {
-    try {
-      const { bitmap } = await this.lay(candidate);
-      const { plan } = candidate.run;
-      const before = this.runs;
-      const label = t(`edit.accepted.${plan.kind}`);
-      this.do(label, (doc) => accepted(doc, plan, bitmap, t(`edit.task.${plan.kind}`)));
-      const after = this.doc;
-      this.drop(candidate.run);
-      this.split = null;
-      this.say(t("edit.accepted"));
-      notify(t("edit.accepted"), {
-        label: t("common.undo"),
-        run: () => {
-          if (this.doc === after) this.undo();
-          this.runs = before;
-        },
-      });
-    } catch (reason) {
-      tell(reason);
-    }
-  }
-
-  discard(candidate: Candidate): void {
-    const at = this.candidates.findIndex(({ key }) => key === candidate.key);
-    const next = this.candidates[at + 1] ?? this.candidates[at - 1];
-    const before = this.runs;
-    const gone = [...candidate.run.gone, candidate.key];
-    const left = (live.jobs.get(candidate.run.job)?.pictures ?? []).length > gone.length;
-    this.runs = left
-      ? this.runs.map((run) => (run.job === candidate.run.job ? { ...run, gone } : run))
-      : this.runs.filter((run) => run.job !== candidate.run.job);
-    this.laid.delete(candidate.key);
-    if (this.shown === candidate.key) this.shown = next?.key ?? null;
-    if (!this.shown) this.split = null;
-    notify(t("edit.discarded"), { label: t("common.undo"), run: () => (this.runs = before) });
-  }
-
-  /** Takes a job and all it made off the editor; the pictures stay in the gallery. */
-  drop(run: KeptRun): void {
-    this.runs = this.runs.filter((other) => other.job !== run.job);
-    for (const key of [...this.laid.keys()]) if (key.startsWith(`${run.job} `)) this.laid.delete(key);
-    if (this.shown?.startsWith(`${run.job} `)) this.shown = null;
-  }
-
-  show(key: string | null): void {
-    this.shown = key;
-    if (key === null) this.split = null;
-  }
-
-  step(way: 1 | -1): void {
-    const { candidates } = this;
-    if (candidates.length === 0) return;
-    const at = candidates.findIndex(({ key }) => key === this.shown);
-    this.show(candidates[(at + way + candidates.length) % candidates.length]!.key);
-  }
-
-  // --- the frame --------------------------------------------------------------------------------------------------
-
-  crop(to: Rect): void {
-    if (this.do(t("edit.crop"), (doc) => reframe(doc, to))) this.say(t("edit.sized", { ...to }));
-  }
-
-  // --- keeping --------------------------------------------------------------------------------------------------------
 
   private keepSoon(): void {
     this.keeping = "keeping";
@@ -581,7 +315,8 @@ export class Session {
 
   async keep(): Promise<void> {
     clearTimeout(this.timer);
-    const { doc, frame, runs } = this;
+    const { doc, frame } = this;
+    const { runs } = this.candidates;
     try {
       await this.keeper.save({ doc, frame, runs, task: $state.snapshot(this.task) });
       if (this.doc === doc) this.keeping = "kept";
@@ -593,8 +328,8 @@ export class Session {
   /** Forgets the document, here and in the browser's store. */
   close(): void {
     this.do(t("edit.close"), () => emptyDoc);
-    this.shown = null;
-    this.runs = [];
+    this.candidates.shown = null;
+    this.candidates.runs = [];
   }
 }
 
@@ -602,10 +337,6 @@ export class Session {
 function budget(): number {
   const { deviceMemory = 8 } = navigator as Navigator & { deviceMemory?: number }; // GiB
   return Math.min(DEFAULT_BUDGET, deviceMemory * 2 ** 26);
-}
-
-function topPicture(doc: Doc): number | undefined {
-  return doc.layers.findLast((layer) => !isMask(layer))?.id;
 }
 
 export const session = new Session();

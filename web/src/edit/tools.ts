@@ -55,7 +55,7 @@ const ends = new Map<string, Pen>();
 export function begin(place: Place, pen: Pen): Action | null {
   const { session } = place;
   if (!session.hasPicture) return null;
-  if (session.shown) session.show(null); // tools work on the document, not on a candidate
+  if (session.candidates.shown) session.candidates.show(null); // tools work on the document, not on a candidate
   switch (session.tool) {
     case "brush":
     case "eraser":

@@ -23,6 +23,8 @@ export interface components {
                 /** @enum {string} */
                 kind: "text" | "model" | "picture" | "boolean" | "integer" | "seed" | "number" | "size" | "integers" | "numbers" | "loras" | "texts";
                 help: string;
+                /** @description of a request without the field; null: none, or what the model or chance decides */
+                default: number | string | boolean | null;
                 least?: number;
                 most?: number;
                 choices?: string[];
@@ -134,6 +136,13 @@ export interface components {
             can_run: boolean;
             default_width: number;
             default_height: number;
+            /** @description what a request has that does not say it; null: it does not run */
+            defaults: {
+                steps: number;
+                guidance_scale: number;
+                width: number;
+                height: number;
+            } | null;
         };
         ModelList: {
             models: components["schemas"]["Model"][];

@@ -3,7 +3,7 @@
 import { api, ApiError } from "./api";
 import { Live } from "./live.svelte";
 import { t, tryT, type Key } from "./i18n.svelte";
-import type { Capabilities, Model, Schedulers } from "./types";
+import type { Capabilities, Model, Schedulers, Settings } from "./types";
 
 export const live = new Live(api);
 
@@ -28,6 +28,17 @@ class Server {
 
   model(name: string): Model | undefined {
     return this.models.find((model) => model.name === name) ?? this.checkpoints[0];
+  }
+
+  /** What a model decides where a request does not say it. */
+  defaults(model: string): NonNullable<Model["defaults"]> {
+    return this.model(model)?.defaults ?? { steps: 25, guidance_scale: 7, width: 512, height: 512 };
+  }
+
+  /** What a request has that does not say it, whatever the model. */
+  get fieldDefaults(): Settings {
+    const fields = this.capabilities?.fields ?? [];
+    return Object.fromEntries(fields.map(({ name, default: value }) => [name, value])) as Settings;
   }
 
   get checkpoints(): Model[] {

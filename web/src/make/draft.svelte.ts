@@ -3,6 +3,7 @@
 import { phrasesOf } from "./completion";
 import { draftOf, emptyDraft, type Draft } from "./request";
 import { randomSeed } from "./seeds";
+import { server } from "../lib/store.svelte";
 import type { Settings } from "../lib/types";
 
 const storedDraft = "limn.draft";
@@ -43,7 +44,8 @@ class Form {
 
   /** Puts settings in the place of the form's, all of them. */
   apply(request: Settings): void {
-    this.draft = draftOf(request);
+    const { strength, hires_strength } = server.fieldDefaults;
+    this.draft = draftOf({ strength, hires_strength, ...request });
   }
 
   startFrom(input: string, width: number, height: number): void {

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures of the page against those kept in references/, always with the stand-in, whose pictures never change.
+// Pictures of the page against those kept in references/, of the stand-in, which never change.
 // UPDATE=1 writes them anew; what differs is left in differences/.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import pixelmatch from "pixelmatch";
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
-import { laptop, onPhone, setUp, type Visit } from "./harness";
+import { laptop, onPhone, setUp, type Visit } from "../harness";
 
-const { visit } = setUp({ real: false, pictures: 40 });
+const { visit } = setUp({ pictures: 40 });
 const folder = (name: string) => fileURLToPath(new URL(`./${name}/`, import.meta.url));
 const tolerated = 0.01; // of the pixels: another version of the browser draws letters a little differently
 
 async function compare(here: Visit, name: string): Promise<void> {
-  await here.page.evaluate(() => document.fonts.ready);
-  await here.page.waitForTimeout(700);
+  await here.settled();
   const taken = PNG.sync.read(
     await here.page.screenshot({ animations: "disabled", caret: "hide", scale: "device" }),
   );

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeAll, describe, expect, it } from "vitest";
-import { setUp } from "./harness";
+import { setUp } from "../harness";
 
-const { server, visit } = setUp({ stepMs: 5 });
+const { server, visit } = setUp();
 const prompts = ["a red fox", "a grey owl", "a blue whale", "a red teapot"];
 
 beforeAll(async () => {
@@ -10,7 +10,7 @@ beforeAll(async () => {
     await fetch(`${server.url}api/v1/jobs`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ request: { prompt, seed: 100 + i, steps: 2 } }),
+      body: JSON.stringify({ request: { prompt, seed: 100 + i, steps: 2, hires_scale: 1.25 } }),
     });
   for (;;) {
     const { total } = await fetch(`${server.url}api/v1/pictures`).then((answer) => answer.json());
@@ -39,6 +39,7 @@ describe("gallery", () => {
     await page.getByRole("combobox", { name: "Tags" }).fill("forest");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
     await page.getByRole("searchbox").fill("");
     await page.getByText("4 pictures").first().waitFor();
     await page.getByRole("combobox", { name: "Tag", exact: true }).selectOption("forest");
@@ -123,10 +124,14 @@ describe("gallery", () => {
     const here = await visit();
     const { pictures } = await fetch(`${server.url}api/v1/pictures?q=owl`).then((answer) => answer.json());
     await here.open(`pictures/${pictures[0].id}`);
+    await here.settled();
     await here.page.getByRole("button", { name: "Use settings" }).click();
     await here.prompt.waitFor();
     expect(await here.prompt.inputValue()).toBe("a grey owl");
     expect(await here.page.getByLabel("Seed", { exact: true }).inputValue()).toBe("101");
+    await here.page.getByText("Fine tuning").click();
+    const strength = here.page.getByRole("spinbutton", { name: "How much the second pass changes" });
+    expect(await strength.inputValue()).toBe("0.7"); // as the server takes it where a request does not say
     await here.close();
   });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { setUp } from "./harness";
+import { setUp } from "../harness";
 
 const { visit } = setUp();
 const locked = setUp({ key: true });
@@ -31,6 +31,14 @@ describe("the page", () => {
     await here.page.reload();
     await here.page.getByRole("link", { name: "Make", exact: true }).waitFor();
     expect(await here.page.evaluate(() => document.documentElement.lang)).toBe("en");
+    await here.close();
+  });
+
+  it("says whose fonts and libraries it holds", async () => {
+    const here = await visit();
+    await here.open("models");
+    await here.page.getByRole("link", { name: "Licences of the page" }).click();
+    await here.page.getByText("SIL OPEN FONT LICENSE").first().waitFor();
     await here.close();
   });
 

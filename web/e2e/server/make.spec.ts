@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { setUp } from "./harness";
+import { setUp } from "../harness";
 
 const { server, visit } = setUp();
 const quick = { steps: 4 };

@@ -1,171 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import AxeBuilder from "@axe-core/playwright";
-import type { Page, Request } from "playwright-core";
 import { PNG } from "pngjs";
 import { describe, expect, it } from "vitest";
-import { drop, onPhone, setUp, type Visit } from "./harness";
+import {
+  accept,
+  candidates,
+  chooseTask,
+  drag,
+  input,
+  onScreen,
+  openEditor,
+  original,
+  pixel,
+  sample,
+  saved,
+  side,
+  stage,
+  submit,
+} from "../editor";
+import { drop, onPhone, setUp } from "../harness";
 
-const { server, visit } = setUp({ pictures: 3 });
-const side = 128;
-
-/** A picture whose every pixel is another: what moved or changed shows. */
-function sample(width = side, height = side): Buffer {
-  const png = new PNG({ width, height });
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) png.data.set([x * 2, y * 2, 255 - x, 255], (y * width + x) * 4);
-  return PNG.sync.write(png);
-}
-
-function stage(page: Page) {
-  return page.getByRole("application");
-}
-
-async function openFile(page: Page, bytes = sample(), button = "Open a picture"): Promise<void> {
-  const chooser = page.waitForEvent("filechooser");
-  await page.getByRole("button", { name: button }).click();
-  await (await chooser).setFiles({ name: "sample.png", mimeType: "image/png", buffer: bytes });
-  await page.getByRole("application", { name: /Canvas, \d+/ }).waitFor();
-}
-
-async function edit(context = {}, bytes?: Buffer): Promise<Visit> {
-  const here = await visit(context);
-  await here.prepare({ steps: 4 });
-  await here.open("edit");
-  await openFile(here.page, bytes);
-  return here;
-}
-
-/** Where a point of the plane lies on the screen, while the whole picture is shown. */
-async function onScreen(page: Page, x: number, y: number, size = side): Promise<{ x: number; y: number }> {
-  const box = (await stage(page).boundingBox())!;
-  const zoom = parseFloat((await page.getByTitle("Actual size").textContent())!) / 100;
-  return {
-    x: box.x + box.width / 2 + (x - size / 2) * zoom,
-    y: box.y + box.height / 2 + (y - size / 2) * zoom,
-  };
-}
-
-async function drag(page: Page, ...points: [number, number][]): Promise<void> {
-  const places = [];
-  for (const [x, y] of points) places.push(await onScreen(page, x, y));
-  await page.mouse.move(places[0]!.x, places[0]!.y);
-  await page.mouse.down();
-  for (const place of places.slice(1)) await page.mouse.move(place.x, place.y, { steps: 6 });
-  await page.mouse.up();
-}
-
-/** The picture as the editor saves it. */
-async function saved(page: Page): Promise<PNG> {
-  const download = page.waitForEvent("download");
-  await page.keyboard.press("Control+s");
-  const chunks: Buffer[] = [];
-  for await (const chunk of await (await download).createReadStream()) chunks.push(chunk as Buffer);
-  return PNG.sync.read(Buffer.concat(chunks));
-}
-
-function pixel(png: PNG, x: number, y: number): number[] {
-  const at = (y * png.width + x) * 4;
-  return [...png.data.subarray(at, at + 4)];
-}
-
-const original = (x: number, y: number) => [x * 2, y * 2, 255 - x, 255];
-
-async function chooseTask(page: Page, name: string): Promise<void> {
-  await page.getByRole("radio", { name, exact: true }).check({ force: true });
-}
-
-/** Starts the task. @return what the server was asked */
-async function submit(page: Page): Promise<Record<string, unknown>> {
-  const sent = page.waitForRequest(
-    (request: Request) => request.url().endsWith("/jobs") && request.method() === "POST",
-  );
-  await page.keyboard.press("Control+Enter");
-  return (await sent).postDataJSON().request;
-}
-
-async function input(id: unknown): Promise<PNG> {
-  const answer = await fetch(`${server.url}api/v1/inputs/${encodeURIComponent(String(id))}`);
-  return PNG.sync.read(Buffer.from(await answer.arrayBuffer()));
-}
-
-function candidates(page: Page) {
-  return page.getByRole("region", { name: "Candidates" }).getByRole("button", { name: /^Candidate/ });
-}
-
-async function accept(page: Page): Promise<void> {
-  await page
-    .getByRole("group", { name: "What to do with the candidate" })
-    .getByRole("button", { name: "Accept" })
-    .click();
-  await page.getByText("Accepted as a new layer").first().waitFor();
-}
+const { visit } = setUp({ pictures: 3 });
+const edit = async (context = {}) => openEditor(await visit(context));
 
 describe("the editor", () => {
-  it("repaints what a mask covers, and nothing else", async () => {
-    const here = await edit();
-    const { page } = here;
-    await chooseTask(page, "Repaint");
-    await page.getByText("Paint over what shall be drawn anew first.").waitFor();
-    await page.getByRole("textbox", { name: "What shall be there" }).fill("a red fox");
-    await page.getByRole("spinbutton", { name: "Size" }).fill("24");
-    await page.getByRole("spinbutton", { name: "Size" }).press("Enter");
-    await drag(page, [40, 40], [80, 40], [80, 60]);
-    await page.keyboard.press("b");
-    const request = await submit(page);
-    expect(request).toMatchObject({
-      prompt: "a red fox",
-      strength: 0.85,
-      masked_content: "original",
-      count: 2,
-    });
-    const mask = await input(request.mask);
-    expect([mask.width, mask.height]).toEqual([side, side]);
-    expect(pixel(mask, 60, 40)[0]).toBe(255);
-    expect(pixel(mask, 80, 55)[0]).toBe(255);
-    expect(pixel(mask, 60, 70)[0]).toBe(0);
-    const start = await input(request.init_image);
-    expect(pixel(start, 17, 90)).toEqual(original(17, 90));
-
-    await candidates(page).nth(1).waitFor();
-    await accept(page);
-    await page.getByRole("button", { name: "Undo", exact: true }).first().waitFor();
-    const after = await saved(page);
-    let changed = 0;
-    for (let y = 0; y < side; y++)
-      for (let x = 0; x < side; x++) {
-        const same = String(pixel(after, x, y)) === String(original(x, y));
-        if (!same && pixel(mask, x, y)[0] === 0)
-          expect.fail(`(${x}, ${y}) is outside the mask and has changed`);
-        if (!same) changed++;
-      }
-    expect(changed).toBeGreaterThan(500);
-    await here.close();
-  });
-
-  it("undoes and redoes, and keeps the document through a reload", async () => {
-    const here = await edit();
-    const { page } = here;
-    await page.keyboard.press("x");
-    await page.keyboard.press("b");
-    await page.getByLabel("Colour", { exact: true }).fill("#ff0000");
-    await drag(page, [30, 30], [60, 30]);
-    await drag(page, [30, 90], [60, 90]);
-    expect(pixel(await saved(page), 45, 90)).toEqual([255, 0, 0, 255]);
-    await page.keyboard.press("Control+z");
-    expect(pixel(await saved(page), 45, 90)).toEqual(original(45, 90));
-    await page.keyboard.press("Control+z");
-    expect(pixel(await saved(page), 45, 30)).toEqual(original(45, 30));
-    await page.keyboard.press("Control+Shift+z");
-    await page.waitForTimeout(1500);
-    await page.reload();
-    await page.getByRole("application", { name: /Canvas, 128/ }).waitFor();
-    const kept = await saved(page);
-    expect(pixel(kept, 45, 30)).toEqual([255, 0, 0, 255]);
-    expect(pixel(kept, 45, 90)).toEqual(original(45, 90));
-    await page.getByRole("button", { name: "Paint paint", exact: false }).first().waitFor();
-    await here.close();
-  });
-
   it("paints on beyond the edge when the frame is dragged outwards", async () => {
     const here = await edit();
     const { page } = here;
@@ -180,7 +37,7 @@ describe("the editor", () => {
     const request = await submit(page);
     expect(request.outpaint).toEqual([16, 0, 64, 0]);
     expect(request).not.toHaveProperty("mask");
-    const start = await input(request.init_image);
+    const start = await input(here, request.init_image);
     expect([start.width, start.height]).toEqual([side, side]);
 
     await candidates(page).first().waitFor();
@@ -293,7 +150,7 @@ describe("the editor", () => {
     await page.getByRole("radio", { name: "1", exact: true }).check({ force: true });
     const request = await submit(page);
     expect(request).toMatchObject({ width: 256, height: 256, strength: 0.35 });
-    expect((await input(request.init_image)).width).toBe(256);
+    expect((await input(here, request.init_image)).width).toBe(256);
     await candidates(page).first().waitFor();
     await accept(page);
     await page.getByRole("application", { name: "Canvas, 256 × 256 pixels" }).waitFor();
@@ -330,7 +187,7 @@ describe("the editor", () => {
     for (const key of ["Shift+ArrowRight", "Shift+ArrowRight", "Enter"]) await page.keyboard.press(key);
     for (const key of ["Shift+ArrowRight", "Shift+ArrowDown", "Enter"]) await page.keyboard.press(key);
     const request = await submit(page);
-    const mask = await input(request.mask);
+    const mask = await input(here, request.mask);
     expect(pixel(mask, 12, 30)[0]).toBe(255);
     expect(pixel(mask, 90, 70)[0]).toBe(255);
     expect(pixel(mask, 70, 70)[0]).toBe(0);
@@ -346,7 +203,7 @@ describe("the editor", () => {
     ).setFiles({ name: "mask.png", mimeType: "image/png", buffer: PNG.sync.write(light) });
     await page.getByText("The picture is the mask now").waitFor({ state: "attached" });
     await stage(page).focus();
-    const next = await input((await submit(page)).mask);
+    const next = await input(here, (await submit(page)).mask);
     expect([pixel(next, 64, 20)[0], pixel(next, 64, 110)[0]]).toEqual([0, 255]);
     await here.close();
   });
@@ -512,50 +369,6 @@ describe("the editor on a phone", () => {
     expect(small).toEqual([]);
     const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     expect(Math.max(...wide)).toBe(onPhone.viewport!.width);
-    await here.close();
-  });
-});
-
-describe("axe finds nothing in the editor", () => {
-  async function check(page: Page): Promise<void> {
-    const { violations } = await new AxeBuilder({ page })
-      .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"])
-      .analyze();
-    expect(violations.map((one) => [one.id, one.nodes.map((node) => node.html.slice(0, 160))])).toEqual([]);
-  }
-
-  it.each(["light", "dark"] as const)(
-    "with a picture, a menu, a window and a candidate, %s",
-    async (colorScheme) => {
-      const here = await edit({ colorScheme });
-      const { page } = here;
-      await page.getByText("Model, steps, seed").click();
-      await chooseTask(page, "Extend");
-      await check(page);
-      await chooseTask(page, "Repaint");
-      await page.getByRole("button", { name: "Mask", exact: true }).click();
-      await check(page);
-      await page.getByRole("menuitem", { name: "Grow, feather, numbers" }).click();
-      await check(page);
-      await page.keyboard.press("Escape");
-      await chooseTask(page, "Redraw");
-      await submit(page);
-      await candidates(page).first().waitFor();
-      await page.keyboard.press("c");
-      await check(page);
-      await here.close();
-    },
-  );
-
-  it("on a phone", async () => {
-    const here = await edit(onPhone);
-    for (const tab of ["Tool", "Layers", "Picture", "Task"]) {
-      await here.page
-        .getByRole("group", { name: "Parts of the editor" })
-        .getByRole("button", { name: tab })
-        .tap();
-      await check(here.page);
-    }
     await here.close();
   });
 });

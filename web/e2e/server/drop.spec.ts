@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from "vitest";
-import { drop, setUp } from "./harness";
+import { drop, setUp } from "../harness";
 
-const { server, visit } = setUp({ stepMs: 5 });
+const { server, visit } = setUp();
 
 /** A picture made here, as a file. */
 async function somePicture(): Promise<Buffer> {
