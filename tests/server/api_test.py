@@ -251,6 +251,15 @@ def test_owners(limn):
             server.expect(403, "POST", "/api/v1/queue/pause", headers=keys["alice"])
 
 
+def test_threads_wait_politely_unless_told_otherwise(limn):
+    def variables(environment):
+        with Server(limn, environment=environment) as server, open(f"/proc/{server.process.pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    assert b"GOMP_SPINCOUNT=2000" in variables({})
+    told = variables({"OMP_WAIT_POLICY": "ACTIVE"})
+    assert not any(variable.startswith(b"GOMP_SPINCOUNT=") for variable in told), told
+
+
 def main():
     limn = sys.argv[1]
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
