@@ -60,6 +60,25 @@ class Compose(unittest.TestCase):
         self.assertTrue((green[..., 3] == PICTURES[0][..., 3]).all())
         self.assertIsNone(compose.recolour(disc((120, 120, 120)), "green"))
 
+    def test_what_is_recoloured_is_seen_in_that_colour(self):
+        for target in compose.NAMES:
+            painted = compose.recolour(PICTURES[0], target)
+            self.assertTrue(painted is None or compose.main_colour(painted) == target, target)
+        for target in ("black", "green", "purple", "turquoise", "brown"):
+            self.assertIsNotNone(compose.recolour(PICTURES[0], target), target)
+
+    def test_pixel_art_is_made_of_squares(self):
+        canvas = np.zeros((128, 128, 3), np.float32)
+        compose.place(canvas, PICTURES[0], 101, 61, 66, pixel=True)
+        squares = canvas.reshape(32, 4, 32, 4, 3)
+        self.assertTrue((squares == squares[:, :1, :, :1]).all())
+        self.assertGreater(len(np.unique(canvas[..., 0])), 1)
+
+    def test_synonyms_take_the_place_of_names(self):
+        row = dict(ROWS[0], noun="automobile")
+        said = {compose.dressed(row, PICTURES, np.random.default_rng(i), False)[1].split()[-1] for i in range(40)}
+        self.assertEqual(said, {"car", "automobile"})
+
     def test_captions_say_what_is_there(self):
         for i in range(400):
             rng = np.random.default_rng(i)
