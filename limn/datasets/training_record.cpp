@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,6 +15,7 @@
 #include "limn/base/file.h"
 #include "limn/datasets/perceptual_hash.h"
 #include "limn/datasets/shards.h"
+#include "limn/text/vocabulary.h"
 
 namespace limn::datasets {
 namespace fs = std::filesystem;
@@ -52,18 +54,9 @@ std::string unpacked(const fs::path& file) {
   return out;
 }
 
-std::set<std::string> words_of(std::string_view text) {
-  std::set<std::string> out;
-  std::string word;
-  for (const char given : std::string(text) + " ") {
-    const char c = given >= 'A' && given <= 'Z' ? static_cast<char>(given - 'A' + 'a') : given;
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80) {
-      word += c;
-    } else if (!word.empty()) {
-      out.insert(std::exchange(word, {}));
-    }
-  }
-  return out;
+std::set<std::string> word_set(std::string_view text) {
+  std::vector<std::string> words = text::words_of(text);
+  return {std::make_move_iterator(words.begin()), std::make_move_iterator(words.end())};
 }
 
 /// Places of the `count` best, best first, each key once.
@@ -123,11 +116,11 @@ TrainingRecord TrainingRecord::read(const fs::path& model) {
 
 std::vector<Likeness> TrainingRecord::nearest(std::string_view prompt, int64_t count) const {
   std::map<std::string, double> weights;  // of the prompt's words: how rare they are in captions
-  for (const std::string& word : words_of(prompt)) weights[word] = 0;
+  for (const std::string& word : word_set(prompt)) weights[word] = 0;
   std::vector<std::set<std::string>> captions;
   std::map<std::string, double> seen;
   for (const Row& row : rows_) {
-    captions.push_back(words_of(row.caption));
+    captions.push_back(word_set(row.caption));
     for (const std::string& word : captions.back()) ++seen[word];
   }
   const auto rarity = [&](const std::string& word) {

@@ -2,10 +2,10 @@
 #include "limn/text/vocabulary.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "limn/base/error.h"
 #include "limn/base/json.h"
+#include "limn/base/spelling.h"
 
 namespace limn::text {
 namespace {
@@ -14,7 +14,23 @@ constexpr size_t kMostNearest = 3;
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80; }
 
-/// Runs of letters in lower case, with the digits, apostrophes and hyphens inside: "t-shirt", "3d" is one word too.
+/// What a word may be the plural of.
+std::vector<std::string> singulars(const std::string& word) {
+  std::vector<std::string> out;
+  const auto without = [&](std::string_view ending, std::string_view by) {
+    if (word.size() > ending.size() + 2 && word.ends_with(ending))
+      out.push_back(word.substr(0, word.size() - ending.size()) + std::string(by));
+  };
+  without("s", "");
+  without("es", "");
+  without("ies", "y");
+  without("ves", "f");
+  without("'s", "");
+  return out;
+}
+
+}  // namespace
+
 std::vector<std::string> words_of(std::string_view text) {
   std::vector<std::string> out;
   std::string word;
@@ -34,39 +50,6 @@ std::vector<std::string> words_of(std::string_view text) {
   end();
   return out;
 }
-
-/// What a word may be the plural of.
-std::vector<std::string> singulars(const std::string& word) {
-  std::vector<std::string> out;
-  const auto without = [&](std::string_view ending, std::string_view by) {
-    if (word.size() > ending.size() + 2 && word.ends_with(ending))
-      out.push_back(word.substr(0, word.size() - ending.size()) + std::string(by));
-  };
-  without("s", "");
-  without("es", "");
-  without("ies", "y");
-  without("ves", "f");
-  without("'s", "");
-  return out;
-}
-
-/// Least number of letters to insert, take away or change (Levenshtein).
-size_t edits(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
-    }
-  }
-  return row.back();
-}
-
-}  // namespace
 
 Vocabulary Vocabulary::read(const std::filesystem::path& path) {
   const json::object object = read_json_object(path);
@@ -99,7 +82,7 @@ std::vector<std::string> Vocabulary::nearest(const std::string& word) const {
   std::vector<std::pair<size_t, std::string>> near;  // a slip of the fingers: one edit in each three letters
   for (const std::string& subject : subjects_)
     for (const std::string& part : words_of(subject))
-      if (const size_t distance = edits(word, part); distance <= word.size() / 3)
+      if (const size_t distance = edit_distance(word, part); distance <= word.size() / 3)
         near.emplace_back(distance, subject);
   std::ranges::stable_sort(near, {}, &std::pair<size_t, std::string>::first);
   std::vector<std::string> out;

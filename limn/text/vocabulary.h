@@ -10,6 +10,10 @@
 
 namespace limn::text {
 
+/// Words in lower case, with the digits, apostrophes and hyphens inside ("t-shirt", "3d"); numbers alone are none. Letters beyond
+/// ASCII stay as they are.
+std::vector<std::string> words_of(std::string_view text);
+
 /// A word of a prompt that a model was not trained with, and the subjects it knows that are nearest, best first; perhaps none.
 struct UnknownWord {
   std::string word;

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
 #include "limn/base/file.h"
 #include "limn/base/named_table.h"
+#include "limn/base/spelling.h"
 
 namespace limn::training {
 namespace fs = std::filesystem;
@@ -22,19 +22,9 @@ std::string nearest_name(std::string_view wrong, const std::vector<std::string>&
   std::string best;
   size_t least = std::max<size_t>(2, wrong.size() / 3) + 1;
   for (const std::string& name : names) {
-    std::vector<size_t> row(name.size() + 1);  // Levenshtein 1966
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 1; i <= wrong.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= name.size(); ++j) {
-        const size_t substituted = diagonal + (wrong[i - 1] != name[j - 1]);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-      }
-    }
-    if (row.back() < least) {
-      least = row.back();
+    const size_t distance = edit_distance(wrong, name);
+    if (distance < least) {
+      least = distance;
       best = name;
     }
   }

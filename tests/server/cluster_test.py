@@ -4,7 +4,7 @@ done once, with the bits of an undisturbed run.
 
     cluster_test.py LIMN [--blobs folder|s3] [--jobs 24]
 
-With s3, moto's server (tests/server/requirements.txt) keeps the pictures.
+With s3, moto's server (tests/requirements.txt) keeps the pictures.
 """
 import argparse
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the emoji data set's grammar and composition; no network. Run with .venv-datasets/bin/python."""
+"""Tests of the emoji data set's grammar and composition; no network."""
 import hashlib
 import json
 import pathlib
