@@ -63,7 +63,7 @@ std::set<std::string> word_set(std::string_view text) {
 template <typename Key>
 std::vector<std::pair<double, size_t>> best(std::vector<std::pair<double, size_t>> scored, int64_t count,
                                             const Key& key) {
-  std::ranges::stable_sort(scored, std::greater<>(), &std::pair<double, size_t>::first);
+  std::ranges::sort(scored, {}, [](const auto& entry) { return std::pair(-entry.first, entry.second); });
   std::vector<std::pair<double, size_t>> out;
   std::set<std::string> taken;
   for (const auto& entry : scored)

@@ -84,7 +84,7 @@ std::vector<std::string> Vocabulary::nearest(const std::string& word) const {
     for (const std::string& part : words_of(subject))
       if (const size_t distance = edit_distance(word, part); distance <= word.size() / 3)
         near.emplace_back(distance, subject);
-  std::ranges::stable_sort(near, {}, &std::pair<size_t, std::string>::first);
+  std::ranges::sort(near);
   std::vector<std::string> out;
   for (const auto& [distance, subject] : near)
     if (out.size() < kMostNearest && std::ranges::find(out, subject) == out.end()) out.push_back(subject);
