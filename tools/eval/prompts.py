@@ -13,20 +13,22 @@ sys.path.insert(0, str(HERE.parent / "datasets" / "emoji"))
 from words import GRAMMAR, article, choose, countable, plural
 
 # Everyday words, each understood by somebody who has never seen the data set.
-SUBJECTS = {
-    "animals": "fox cat dog horse elephant penguin frog fish butterfly bee owl duck snail turtle whale crab rabbit pig cow bear lion mouse "
-               "unicorn dinosaur spider octopus bird panda monkey snake",
-    "food": "apple banana pizza strawberry cake burger donut carrot lemon watermelon cookie mushroom avocado cherries ice cream cone",
-    "plants": "tree cactus rose sunflower tulip palm tree",
-    "things": "umbrella guitar key book balloon gift crown hammer camera phone lightbulb clock bell envelope lock teddy bear chair",
-    "vehicles": "car bicycle rocket airplane bus train sailboat helicopter tractor",
-    "buildings": "house castle church tent",
-    "weather": "sun rainbow snowman moon cloud snowflake star",
-    "sports": "soccer ball basketball trophy kite skateboard",
-    "faces": "laughing face sad face cool face skull robot ghost alien clown",
-    "people": "astronaut chef firefighter doctor farmer wizard mermaid superhero baby pilot",
-}
-TWO_WORDS = ["ice cream cone", "palm tree", "teddy bear", "soccer ball", "laughing face", "sad face", "cool face"]
+SUBJECTS = [
+    "fox", "cat", "dog", "horse", "elephant", "penguin", "frog", "fish", "butterfly", "bee", "owl", "duck", "snail", "turtle",
+    "whale", "crab", "rabbit", "pig", "cow", "bear", "lion", "mouse", "unicorn", "dinosaur", "spider", "octopus", "bird",
+    "panda", "monkey", "snake",
+    "apple", "banana", "pizza", "strawberry", "cake", "burger", "donut", "carrot", "lemon", "watermelon", "cookie", "mushroom",
+    "avocado", "cherries", "ice cream cone",
+    "tree", "cactus", "rose", "sunflower", "tulip", "palm tree",
+    "umbrella", "guitar", "key", "book", "balloon", "gift", "crown", "hammer", "camera", "phone", "lightbulb", "clock", "bell",
+    "envelope", "lock", "teddy bear", "chair",
+    "car", "bicycle", "rocket", "airplane", "bus", "train", "sailboat", "helicopter", "tractor",
+    "house", "castle", "church", "tent",
+    "sun", "rainbow", "snowman", "moon", "cloud", "snowflake", "star",
+    "soccer ball", "basketball", "trophy", "kite", "skateboard",
+    "laughing face", "sad face", "cool face", "skull", "robot", "ghost", "alien", "clown",
+    "astronaut", "chef", "firefighter", "doctor", "farmer", "wizard", "mermaid", "superhero", "baby", "pilot",
+]
 RECOLOURED = ("fox cat dog horse elephant frog fish butterfly owl duck snail turtle whale crab rabbit pig bear unicorn dinosaur octopus apple "
               "strawberry carrot mushroom rose tulip umbrella guitar key book balloon crown hammer chair car bus sailboat house star heart").split()
 COLOURS = ["red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink"]
@@ -39,24 +41,14 @@ EVERYDAY = "puppy kitten bunny bike plane truck boat painter nurse cop scooter j
 FILLERS = set("a an the of in on with and my please i would like draw drawing picture image illustration icon background style art".split())
 
 
-def subjects():
-    for group, text in SUBJECTS.items():
-        for noun in TWO_WORDS:
-            if noun in text:
-                text = text.replace(noun, noun.replace(" ", "_"))
-        for noun in text.split():
-            yield group, noun.replace("_", " ")
-
-
 def content(text):
     return frozenset(re.findall(r"[a-z0-9'-]+", text.lower())) - FILLERS
 
 
 def candidate(kind, rng):
     """A prompt of a kind with what it asks for, or None where the dice make no sense."""
-    nouns = [noun for _, noun in subjects()]
     colour, background, style = choose(COLOURS, rng), choose(BACKGROUNDS, rng), choose(list(STYLES), rng)
-    painted, noun, other = choose(RECOLOURED, rng), choose(nouns, rng), choose(nouns, rng)
+    painted, noun, other = choose(RECOLOURED, rng), choose(SUBJECTS, rng), choose(SUBJECTS, rng)
     on, how = f"on {article(background)} background", STYLES[style]
     wanted = dict(subjects=[noun], background=background, style=style)
     if kind == "phrasing":

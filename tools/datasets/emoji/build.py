@@ -8,7 +8,6 @@ import argparse
 import base64
 import collections
 import concurrent.futures
-import functools
 import hashlib
 import io
 import json
